@@ -1,0 +1,173 @@
+"""Days of a shop: instants are UTC milliseconds, days are calendar days in the shop's time zone."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from workbench.errors import ParameterError, nearest
+
+DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST_MS = 4_102_444_800_000
+"""Clock changes are looked up until the year 2100; a later instant is a fault of the data."""
+
+
+@dataclass(frozen=True)
+class Period:
+    """The days a report speaks of, and how far the data reach.
+
+    Attributes
+    ----------
+    start_date, end_date
+        First local day and the day after the last one.
+    timezone
+        IANA name of the shop's time zone.
+    start_ms, end_ms
+        The same bounds as UTC milliseconds; ``start_ms <= instant < end_ms`` is in the period. Where no date
+        was given they reach as far as any table does, also beyond the days of events and orders.
+    data_start_ms, data_end_ms
+        First instant in the source, and the start of the local day after the last event or order.
+        Follow-up windows run to ``data_end_ms``, also beyond the period.
+    """
+
+    start_date: date
+    end_date: date
+    timezone: str
+    start_ms: int
+    end_ms: int
+    data_start_ms: int
+    data_end_ms: int
+
+    @property
+    def last_date(self) -> date:
+        """The last local day inside the period."""
+        return self.end_date - timedelta(days=1)
+
+    @property
+    def data_last_date(self) -> date:
+        """The last local day with data."""
+        return local_date(self.data_end_ms - 1, self.timezone)
+
+
+def zone(timezone: str) -> ZoneInfo:
+    """Open a time zone by its IANA name, or say which name was meant."""
+    try:
+        return ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError, TypeError):
+        hint = nearest(str(timezone), available_timezones())
+        raise ParameterError(
+            f'timezone: "{timezone}" is not a time zone{hint} Use an IANA name such as "Asia/Shanghai" or "UTC".'
+        ) from None
+
+
+def to_ms(instant: datetime) -> int:
+    """UTC milliseconds of an aware datetime."""
+    return (instant - _EPOCH) // timedelta(milliseconds=1)
+
+
+def local_date(instant_ms: int, timezone: str) -> date:
+    """The calendar day in ``timezone`` on which an instant lies."""
+    return (_EPOCH + timedelta(milliseconds=instant_ms)).astimezone(zone(timezone)).date()
+
+
+def start_of_day_ms(day: date, timezone: str) -> int:
+    """UTC milliseconds of local midnight (the first instant of the day where clocks jump over midnight)."""
+    return to_ms(datetime(day.year, day.month, day.day, tzinfo=zone(timezone)).astimezone(UTC))
+
+
+def utc_offsets(first_ms: int, last_ms: int, timezone: str) -> list[tuple[int, int]]:
+    """Offsets from UTC in force between two instants, as ``(from this instant on, offset in ms)``.
+
+    The first pair starts at ``first_ms``. Clock changes are found to the second by bisection, so engines
+    need no time zone database of their own: they add a number.
+
+    Examples
+    --------
+    >>> utc_offsets(0, 1, "Asia/Shanghai")
+    [(0, 28800000)]
+    """
+    place = zone(timezone)
+
+    def offset(instant_ms: int) -> int:
+        delta = (_EPOCH + timedelta(milliseconds=instant_ms)).astimezone(place).utcoffset() or timedelta()
+        return delta // timedelta(milliseconds=1)
+
+    pairs = [(first_ms, offset(first_ms))]
+    step = 7 * DAY_MS
+    for left in range(max(first_ms, 0), min(last_ms, _LATEST_MS) + 1, step):
+        low, high = left, left + step
+        if offset(low) == offset(high):
+            continue
+        while high - low > 1000:
+            middle = (low + high) // 2
+            low, high = (middle, high) if offset(middle) == offset(left) else (low, middle)
+        pairs.append((high - high % 1000, offset(high)))
+    return pairs
+
+
+def parse_date(value: object, name: str) -> date | None:
+    """Read a day written as ``2026-03-01``; None stays None."""
+    if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
+        return value
+    try:
+        if not isinstance(value, str) or len(value) != 10:
+            raise ValueError
+        return date.fromisoformat(value)
+    except ValueError:
+        raise ParameterError(
+            f'{name}: "{value}" is not a day. Write it as 2026-03-01, or null for all the data.'
+        ) from None
+
+
+def make_period(
+    start_date: object,
+    end_date: object,
+    timezone: str,
+    *,
+    data_start_ms: int,
+    data_last_ms: int,
+    earliest_ms: int | None = None,
+    latest_ms: int | None = None,
+) -> Period:
+    """Build the period of a report from its parameters and the reach of the data.
+
+    Parameters
+    ----------
+    start_date, end_date
+        Local days as text, or None for all the data.
+    timezone
+        IANA name.
+    data_start_ms, data_last_ms
+        First and last event or order.
+    earliest_ms, latest_ms
+        First and last instant of any table (first visits and grants may lie outside events and orders).
+
+    Raises
+    ------
+    ParameterError
+        If a day cannot be read, the start is not before the end, or the time zone is unknown.
+    """
+    given_first, given_end = parse_date(start_date, "start_date"), parse_date(end_date, "end_date")
+    data_end = local_date(data_last_ms, timezone) + timedelta(days=1)
+    first = given_first or local_date(data_start_ms, timezone)
+    end = given_end or max(data_end, first + timedelta(days=1))
+    if first >= end:
+        raise ParameterError(
+            f"start_date {first} is not before end_date {end}. The period includes its start and excludes its end: "
+            f"for one day write {first} and {first + timedelta(days=1)}."
+        )
+    start_ms, end_ms = start_of_day_ms(first, timezone), start_of_day_ms(end, timezone)
+    if given_first is None and earliest_ms is not None:
+        start_ms = min(start_ms, earliest_ms)
+    if given_end is None and latest_ms is not None:
+        end_ms = max(end_ms, latest_ms + 1)
+    return Period(
+        start_date=first,
+        end_date=end,
+        timezone=timezone,
+        start_ms=start_ms,
+        end_ms=end_ms,
+        data_start_ms=data_start_ms,
+        data_end_ms=start_of_day_ms(data_end, timezone),
+    )

@@ -1,0 +1,36 @@
+"""Checks of arguments that several analyses share, each with a message that helps."""
+
+from collections.abc import Iterable, Sequence
+
+from workbench.errors import ParameterError, nearest
+
+
+def check_choices(name: str, given: Iterable[str], allowed: Sequence[str]) -> None:
+    """Refuse a value that is not among the allowed ones, and name the nearest."""
+    for one in given:
+        if one not in allowed:
+            raise ParameterError(
+                f'{name}: "{one}" is not known{nearest(str(one), allowed, ".")} Allowed: {", ".join(allowed)}.'
+            )
+
+
+def check_days(name: str, given: Iterable[int]) -> None:
+    """Refuse windows that are not whole positive numbers of days, or that repeat."""
+    days = list(given)
+    for one in days:
+        if isinstance(one, bool) or not isinstance(one, int) or one <= 0:
+            raise ParameterError(f"{name}: {one!r} is not a whole positive number of days, such as 30.")
+    if len(set(days)) < len(days):
+        raise ParameterError(f"{name}: {days} names a window twice.")
+
+
+def check_positive(name: str, given: float, unit: str) -> None:
+    """Refuse zero and negative lengths."""
+    if not given > 0:
+        raise ParameterError(f"{name} is {given}; it must be above 0 {unit}.")
+
+
+def check_rate(name: str, given: float) -> None:
+    """Refuse what is not strictly between 0 and 1."""
+    if not 0 < given < 1:
+        raise ParameterError(f"{name} is {given}; it must lie strictly between 0 and 1, such as 0.95.")
