@@ -1,0 +1,1 @@
+"""From files or a database to a checked shop."""

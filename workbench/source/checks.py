@@ -1,0 +1,346 @@
+"""Check a shop against the contract and reconcile its tables with each other.
+
+All counting happens in the engine: one aggregate a table for the rules about single rows, one grouped query for
+each rule that compares rows. Only counts and, for broken rules, up to three keys come back.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+
+from workbench.contract import TABLES, Table
+from workbench.language import Language, say
+from workbench.source.engine import Engine
+from workbench.source.faults import MOST_KEYS, Fault, Level
+from workbench.source.reconciliation import Reconciliation, reconciliations
+from workbench.source.standardise import OFFSET_PATTERN, RAW, wanted_words
+
+CENT = 0.005
+
+
+@dataclass(frozen=True)
+class RowRule:
+    """A rule that one row alone can break: ``broken`` is true for the rows that do."""
+
+    rule: str
+    column: str
+    level: Level
+    broken: ir.BooleanValue
+    en: str
+    zh: str
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a check found.
+
+    Attributes
+    ----------
+    name
+        The source.
+    faults, warnings
+        Refused and warned faults, with keys.
+    contents
+        One row per table: table, row_count, first_at, last_at.
+    """
+
+    name: str
+    faults: tuple[Fault, ...]
+    warnings: tuple[Fault, ...]
+    contents: pd.DataFrame
+
+    def text(self, lang: Language = "en") -> str:
+        """The whole answer for a terminal, keys included."""
+        lines = [f"{self.name}"]
+        for row in self.contents.itertuples():
+            reach = f"  {row.first_at:%Y-%m-%d} – {row.last_at:%Y-%m-%d}" if pd.notna(row.first_at) else ""
+            lines.append(f"  {row.table:<24}{row.row_count:>12,}{reach}")
+        absent = [name for name in TABLES if name not in set(self.contents["table"])]
+        if absent:
+            lines.append(say(lang, "  not there: ", "  没有：") + ", ".join(absent))
+        for title, found in (
+            (say(lang, "refused", "拒绝"), self.faults),
+            (say(lang, "warned", "警告"), self.warnings),
+        ):
+            lines.append(f"{title}: {len(found)}")
+            lines += [f"  - {fault.text(lang)}" for fault in found]
+        return "\n".join(lines)
+
+
+def check_source(source: str | Path, mapping: str | Path | None = None) -> CheckReport:
+    """Open a source, check everything, and report all faults at once.
+
+    Raises
+    ------
+    SourceError
+        If the source or the mapping cannot be opened at all.
+    """
+    from workbench.source.shop import read_shop
+
+    shop, faults = read_shop(source, mapping, with_keys=True)
+    return CheckReport(
+        name=shop.name,
+        faults=tuple(fault for fault in faults if fault.level == "refused"),
+        warnings=tuple(fault for fault in faults if fault.level == "warned"),
+        contents=shop.contents(),
+    )
+
+
+def check_tables(
+    engine: Engine, tables: Mapping[str, ir.Table], timezones: Mapping[str, str | None], *, with_keys: bool
+) -> tuple[list[Fault], dict[str, dict[str, int]]]:
+    """Check standardised tables (which still carry their ``raw__`` columns).
+
+    Parameters
+    ----------
+    engine
+        Runs the counting queries.
+    tables
+        Standardised tables by name.
+    timezones
+        Time zone that the mapping names for each table's times without one.
+    with_keys
+        Whether to fetch up to three keys of each broken rule.
+
+    Returns
+    -------
+    faults, reach
+        All faults, and per table ``row_count``, ``first_ms``, ``last_ms`` of its main time.
+    """
+    faults: list[Fault] = []
+    reach: dict[str, dict[str, int]] = {}
+    for name, table in tables.items():
+        rules = list(_row_rules(TABLES[name], table, timezones.get(name)))
+        counts = _count(engine, name, table, rules)
+        reach[name] = {key: counts.pop(key) for key in ("row_count", "first_ms", "last_ms") if key in counts}
+        if reach[name]["row_count"] == 0:
+            faults.append(_empty(name))
+            continue
+        for number, rule in enumerate(rules):
+            if counts[f"rule_{number}"]:
+                fault = Fault(rule.rule, name, rule.column, rule.level, counts[f"rule_{number}"], rule.en, rule.zh)
+                faults.append(fault.with_keys(_keys(engine, name, table, rule.broken)) if with_keys else fault)
+        faults += _duplicates(engine, TABLES[name], table, with_keys)
+    for found in reconciliations(tables):
+        faults += _reconcile(engine, found, with_keys)
+    faults = _merge_mixed_zones(faults)
+    return sorted(faults, key=lambda one: (one.level != "refused", list(TABLES).index(one.table), one.rule)), reach
+
+
+MAIN_TIME = {"events": "event_ms", "orders": "submitted_ms", "users": "first_seen_ms", "coupon_grants": "granted_ms"}
+
+
+def _count(engine: Engine, name: str, table: ir.Table, rules: list[RowRule]) -> dict[str, int]:
+    wanted = {f"rule_{number}": rule.broken.fill_null(False).cast("int64").sum() for number, rule in enumerate(rules)}
+    wanted["row_count"] = table.count()
+    if name in MAIN_TIME:
+        wanted |= {"first_ms": table[MAIN_TIME[name]].min(), "last_ms": table[MAIN_TIME[name]].max()}
+    row = engine.collect(table.aggregate(**wanted)).iloc[0]
+    return {key: 0 if pd.isna(value) else int(value) for key, value in row.items()}
+
+
+def _empty(name: str) -> Fault:
+    return Fault("empty_table", name, "", "warned", 0, "the table is there but has no rows.", "表存在但没有数据行。")
+
+
+def _key_text(name: str, table: ir.Table) -> ir.StringValue:
+    columns = TABLES[name].key or ("user_id", "event_at", "event")
+    text = table[columns[0]].cast("string").fill_null("null")
+    for column in columns[1:]:
+        text = text + " / " + table[column].cast("string").fill_null("null")
+    return text
+
+
+def _keys(engine: Engine, name: str, table: ir.Table, broken: ir.BooleanValue) -> list[str]:
+    chosen = table.filter(broken.fill_null(False)).select(key=_key_text(name, table)).distinct()
+    return engine.collect(chosen.order_by("key").limit(MOST_KEYS))["key"].tolist()
+
+
+def _row_rules(contract: Table, table: ir.Table, timezone: str | None) -> Iterator[RowRule]:
+    """The rules of one table that look at single rows."""
+    for column in contract.columns.values():
+        value = table[column.name]
+        raw = table[RAW + column.name] if RAW + column.name in table.columns else None
+        if raw is not None:
+            wanted = wanted_words(column.type)
+            given = raw.strip().nullif("").notnull()
+            yield RowRule(
+                "type", column.name, "refused", given & value.isnull(), f"is not {wanted[0]}.", f"不是{wanted[1]}。"
+            )
+        if raw is not None and column.type == "time" and timezone is None:
+            yield from _zone_rules(column.name, raw)
+        if column.need == "required":
+            level: Level = "refused" if column.name in contract.key else "warned"
+            missing = value.isnull() if raw is None else raw.strip().nullif("").isnull()
+            yield RowRule("null", column.name, level, missing, "is null; a value is needed.", "为空，应有值。")
+        if column.type in ("amount", "rate") or column.name in ("quantity", "on_hand_quantity"):
+            level = "refused" if column.type == "amount" else "warned"
+            yield RowRule(
+                "negative_amount",
+                column.name,
+                level,
+                value < 0,
+                "is negative; write refunds and discounts as positive amounts.",
+                "为负数；退款和优惠请写为正数。",
+            )
+    yield from _amount_rules(contract.name, table)
+
+
+def _zone_rules(column: str, raw: ir.StringValue) -> Iterator[RowRule]:
+    text = raw.strip()
+    with_offset = text.re_search(OFFSET_PATTERN) & (text.length() > 10)
+    yield RowRule("zone_given", column, "warned", text.nullif("").notnull() & with_offset, "", "")
+    yield RowRule(
+        "no_timezone",
+        column,
+        "warned",
+        text.nullif("").notnull() & ~with_offset,
+        "times carry no time zone and are read as UTC; name the zone in the mapping (timezone: Asia/Shanghai).",
+        "时间不带时区，按 UTC 读取；请在映射中写明时区（timezone: Asia/Shanghai）。",
+    )
+
+
+def _merge_mixed_zones(faults: list[Fault]) -> list[Fault]:
+    """Refuse a column in which some times carry an offset and others do not; forget the helper count."""
+    given = {(one.table, one.column): one.count for one in faults if one.rule == "zone_given"}
+    merged = []
+    for fault in faults:
+        if fault.rule == "zone_given":
+            continue
+        offsets = given.get((fault.table, fault.column), 0)
+        if fault.rule == "no_timezone" and offsets:
+            fault = Fault(
+                "mixed_timezones",
+                fault.table,
+                fault.column,
+                "refused",
+                fault.count,
+                f"no time zone, while {offsets:,} other rows carry one; name the zone of the rest in the mapping "
+                "(timezone: Asia/Shanghai) or write all times with their offset.",
+                f"不带时区，而另有 {offsets:,} 行带时区；请在映射中写明其余行的时区，或统一写出偏移量。",
+                fault.keys,
+            )
+        merged.append(fault)
+    return merged
+
+
+def _amount_rules(name: str, table: ir.Table) -> Iterator[RowRule]:
+    if name == "orders":
+        discount = table.coupon_discount_amount + table.other_discount_amount
+        yield RowRule(
+            "discount_above_gross",
+            "coupon_discount_amount",
+            "refused",
+            discount > table.gross_amount + CENT,
+            "the discounts are above gross_amount.",
+            "优惠合计超过 gross_amount。",
+        )
+        yield RowRule(
+            "platform_above_discount",
+            "platform_discount_amount",
+            "warned",
+            table.platform_discount_amount > discount + CENT,
+            "is above the discounts of which it is a part.",
+            "超过其所属的优惠合计。",
+        )
+        yield RowRule(
+            "refund_above_paid",
+            "refund_amount",
+            "warned",
+            table.refund_amount > table.gross_amount - discount + CENT,
+            "is above what was paid.",
+            "退款超过实付金额。",
+        )
+        yield RowRule(
+            "paid_before_submitted",
+            "paid_at",
+            "warned",
+            table.paid_ms < table.submitted_ms,
+            "the order was paid before it was submitted.",
+            "支付时间早于提交时间。",
+        )
+        yield RowRule(
+            "no_amount",
+            "gross_amount",
+            "warned",
+            table.gross_amount.isnull(),
+            "no amount; where all are null, money tables are switched off.",
+            "没有金额；若全部为空，则不计算金额。",
+        )
+    if name == "coupon_grants":
+        yield RowRule(
+            "redeemed_before_granted",
+            "redeemed_at",
+            "warned",
+            table.redeemed_ms < table.granted_ms,
+            "redeemed before it was given.",
+            "核销早于发放。",
+        )
+        yield RowRule(
+            "redeemed_after_expiry",
+            "redeemed_at",
+            "warned",
+            table.redeemed_ms > table.expires_ms,
+            "redeemed after it expired.",
+            "核销晚于过期时间。",
+        )
+    if name == "events":
+        promotion = table.event.isin(["view_promotion", "select_promotion"])
+        yield RowRule(
+            "no_slot",
+            "slot_id",
+            "warned",
+            promotion & table.slot_id.isnull(),
+            "exposures and clicks without a slot; they are left out of slot tables.",
+            "曝光或点击缺少坑位，未计入坑位表。",
+        )
+
+
+def _duplicates(engine: Engine, contract: Table, table: ir.Table, with_keys: bool) -> list[Fault]:
+    if not contract.key:
+        return _repeated_rows(engine, contract, table)
+    grouped = table.group_by(list(contract.key)).aggregate(times=ibis._.count()).filter(ibis._.times > 1)
+    row = engine.collect(grouped.aggregate(rows=grouped.times.sum(), keys=grouped.count())).iloc[0]
+    if not row["keys"]:
+        return []
+    fault = Fault(
+        "duplicate_key",
+        contract.name,
+        " + ".join(contract.key),
+        "refused",
+        int(row["rows"]),
+        f"share {int(row['keys']):,} keys that should be unique; keep one row for each.",
+        f"共有 {int(row['keys']):,} 个重复主键，每个主键只能有一行。",
+    )
+    if not with_keys:
+        return [fault]
+    text = grouped.select(key=_key_text(contract.name, grouped)).order_by("key").limit(MOST_KEYS)
+    return [fault.with_keys(engine.collect(text)["key"])]
+
+
+def _repeated_rows(engine: Engine, contract: Table, table: ir.Table) -> list[Fault]:
+    """Events that repeat another one in every column of the contract: counted, kept."""
+    columns = [name for name in contract.columns if not table[name].type().is_null()]
+    hashed = table.select(row_hash=engine.row_hash([table[name] for name in columns]))
+    row = engine.collect(hashed.aggregate(total=hashed.count(), different=hashed.row_hash.nunique())).iloc[0]
+    repeated = int(row["total"] - row["different"])
+    if not repeated:
+        return []
+    en = "repeat another event in every column; they are counted as often as they stand there. Drop repeats that an export made."
+    zh = "与另一事件逐列相同，按出现次数计数；若由导出造成，请去重。"
+    return [Fault("repeated_event", contract.name, "", "warned", repeated, en, zh)]
+
+
+def _reconcile(engine: Engine, found: Reconciliation, with_keys: bool) -> list[Fault]:
+    counted = engine.collect(found.broken.aggregate(rows=found.broken.count())).loc[0, "rows"]
+    if not counted:
+        return []
+    fault = Fault(found.rule, found.table, found.column, found.level, int(counted), found.en, found.zh)
+    if not with_keys:
+        return [fault]
+    keys = found.broken.select(key=found.broken[found.key].cast("string")).distinct().order_by("key").limit(MOST_KEYS)
+    return [fault.with_keys(engine.collect(keys)["key"])]

@@ -1,0 +1,449 @@
+"""The one door to the engines: open a source as lazy tables, and turn lazy tables into data frames.
+
+Nothing outside this module executes a query. DuckDB reads folders of files and DuckDB files, with a memory
+limit and a folder to spill into; databases are opened by their Ibis URL; ``chdb://FOLDER`` reads a folder of
+Parquet files with ClickHouse inside this process.
+"""
+
+import atexit
+import codecs
+import csv
+import hashlib
+import operator
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping as MappingOf
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+import pandas as pd
+
+from workbench.contract import TABLES
+from workbench.errors import SourceError, nearest
+from workbench.source.mapping import Mapping
+
+EngineKind = Literal["duckdb", "clickhouse", "other"]
+
+MEMORY_LIMIT = "WORKBENCH_MEMORY_LIMIT"
+DEFAULT_MEMORY_LIMIT = "2GB"
+BUCKET_COUNT = 256
+"""Users are hashed into this many buckets; the engine returns sums by bucket and intervals resample them."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An open source.
+
+    Attributes
+    ----------
+    backend
+        The Ibis backend that holds the tables.
+    kind
+        Which dialect it speaks, where that matters.
+    tables
+        Tables of the source under the contract's names, as they are (nothing renamed or converted).
+    text_tables
+        Names of tables whose columns are all text (CSV).
+    name
+        Last part of the source's path or URL; safe to show.
+    files
+        Files behind the tables, by table (empty for databases).
+    strays
+        Names of files or tables that are close to a contract name but are not read.
+    """
+
+    backend: Any
+    kind: EngineKind
+    tables: MappingOf[str, ibis.Table]
+    text_tables: frozenset[str]
+    name: str
+    files: MappingOf[str, tuple[Path, ...]]
+    strays: tuple[str, ...] = ()
+
+    def collect(self, expression: ibis.Table) -> pd.DataFrame:
+        """Execute a lazy table; decimals come back as floats."""
+        return self.backend.to_pandas(_floats(expression))
+
+    def user_bucket(self, user_id: ir.Value) -> ir.StringValue:
+        """Two hexadecimal digits of the MD5 of the id: the same bucket on every engine."""
+        text = user_id.cast("string")
+        if self.kind == "clickhouse":
+            return _clickhouse_lower(_clickhouse_hex(_clickhouse_md5(text))).substr(0, 2)
+        return text.hexdigest("md5").substr(0, 2)
+
+    def milliseconds(self, instant: ir.TimestampValue) -> ir.IntegerValue:
+        """UTC milliseconds of an instant; DuckDB's own function is thirty times faster than its difference."""
+        if self.kind == "duckdb":
+            return _duckdb_epoch_ms(instant)
+        return instant.delta(ibis.timestamp("1970-01-01 00:00:00"), unit="millisecond")
+
+    def row_hash(self, values: Sequence[ir.Value]) -> ir.IntegerValue:
+        """One number for a whole row; equal rows have equal numbers."""
+        if self.kind == "other":
+            texts = [value.cast("string").fill_null("") + "\x1f" for value in values]
+            return reduce(operator.add, texts).hash()
+        pair = _duckdb_hash if self.kind == "duckdb" else _clickhouse_hash
+        parts = values if self.kind == "duckdb" else [value.cast("string").fill_null("") for value in values]
+        return reduce(pair, parts)
+
+
+@ibis.udf.scalar.builtin(name="epoch_ms")
+def _duckdb_epoch_ms(instant) -> int: ...  # type: ignore[no-untyped-def,empty-body]  # noqa: ANN001
+
+
+@ibis.udf.scalar.builtin(name="hash")
+def _duckdb_hash(left, right) -> dt.uint64: ...  # type: ignore[no-untyped-def,empty-body,valid-type]  # noqa: ANN001
+
+
+@ibis.udf.scalar.builtin(name="cityHash64")
+def _clickhouse_hash(left, right) -> dt.uint64: ...  # type: ignore[no-untyped-def,empty-body,valid-type]  # noqa: ANN001
+
+
+@ibis.udf.scalar.builtin(name="MD5")
+def _clickhouse_md5(text: str) -> bytes: ...  # type: ignore[empty-body]
+
+
+@ibis.udf.scalar.builtin(name="hex")
+def _clickhouse_hex(digest: bytes) -> str: ...  # type: ignore[empty-body]
+
+
+@ibis.udf.scalar.builtin(name="lower")
+def _clickhouse_lower(text: str) -> str: ...  # type: ignore[empty-body]
+
+
+def _floats(expression: ibis.Table) -> ibis.Table:
+    decimals = {
+        name: expression[name].cast("float64") for name, type_ in expression.schema().items() if type_.is_decimal()
+    }
+    return expression.mutate(**decimals) if decimals else expression
+
+
+def connect(source: str | Path, mapping: Mapping) -> Engine:
+    """Open a folder, a DuckDB file or a database URL.
+
+    Raises
+    ------
+    SourceError
+        If there is nothing there, nothing readable, or no table of the contract in it.
+    """
+    text = str(source)
+    if "://" in text:
+        engine = _connect_chdb(text, mapping) if text.startswith("chdb://") else _connect_url(text, mapping)
+    else:
+        path = Path(text).expanduser()
+        if not path.exists():
+            raise SourceError(_no_such_source(path))
+        engine = _connect_folder(path, mapping) if path.is_dir() else _connect_duckdb_file(path, mapping)
+    if not engine.tables:
+        raise SourceError(
+            f"{engine.name}: holds no table of the contract. Expected at least one of {', '.join(TABLES)} "
+            f"as NAME.parquet, NAME.csv or a table of that name; other names go into a mapping (data/README.md)."
+            + _stray_words(engine.strays)
+        )
+    return engine
+
+
+def _stray_words(strays: tuple[str, ...]) -> str:
+    return f" Found: {', '.join(strays[:10])}." if strays else ""
+
+
+def _no_such_source(path: Path) -> str:
+    siblings = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+    return (
+        f'source "{path.name}": there is no such folder or file{nearest(path.name, siblings, ".")} '
+        "Give a folder of Parquet or CSV files, a DuckDB file or a database URL; "
+        "`workbench sample DIR` makes a shop to try."
+    )
+
+
+# -- DuckDB ------------------------------------------------------------------------------------------------
+
+
+def _duckdb(path: Path | None = None) -> Any:
+    spill = tempfile.mkdtemp(prefix="workbench-spill-")
+    atexit.register(shutil.rmtree, spill, ignore_errors=True)
+    options = {
+        "memory_limit": os.environ.get(MEMORY_LIMIT, DEFAULT_MEMORY_LIMIT),
+        "temp_directory": spill,
+        "preserve_insertion_order": False,
+        "TimeZone": "UTC",
+    }
+    backend = ibis.duckdb.connect(str(path), read_only=True) if path else ibis.duckdb.connect()
+    for name, value in options.items():
+        backend.raw_sql(f"SET {name} = '{value}'")
+    return backend
+
+
+def _connect_duckdb_file(path: Path, mapping: Mapping) -> Engine:
+    import duckdb
+
+    if path.suffix in {".csv", ".parquet", ".gz"}:
+        raise SourceError(
+            f'source "{path.name}": is a single file. Give the folder that holds it: each table of the contract '
+            "is one file named after it, such as events.parquet."
+        )
+    try:
+        backend = _duckdb(path)
+    except (duckdb.IOException, duckdb.CatalogException) as error:
+        raise SourceError(f'source "{path.name}": cannot be opened as a DuckDB file: {_first_line(error)}') from None
+    return _from_database(backend, "duckdb", path.name, mapping, files={"database": (path,)})
+
+
+def _connect_folder(folder: Path, mapping: Mapping) -> Engine:
+    backend = _duckdb()
+    tables, texts, files, wanted = {}, set(), {}, set()
+    for name in TABLES:
+        source_name = mapping.table(name).source or name
+        wanted.add(source_name)
+        found = _table_files(folder, source_name)
+        if not found:
+            continue
+        files[name] = tuple(found)
+        if found[0].suffix == ".parquet":
+            tables[name] = _read_parquet(backend, found, name)
+        else:
+            tables[name] = _read_csv(backend, found, name, mapping.encoding)
+            texts.add(name)
+    return Engine(backend, "duckdb", tables, frozenset(texts), folder.name, files, _strays(folder, wanted))
+
+
+def _table_files(folder: Path, name: str) -> list[Path]:
+    """Files of a table: NAME.parquet, NAME.csv, NAME.csv.gz, or a folder NAME of such parts."""
+    candidates = {
+        "parquet": [folder / f"{name}.parquet", *sorted((folder / name).glob("**/*.parquet"))],
+        "csv": [folder / f"{name}.csv", folder / f"{name}.csv.gz", *sorted((folder / name).glob("**/*.csv*"))],
+    }
+    found = {ending: [one for one in paths if one.is_file()] for ending, paths in candidates.items()}
+    if found["parquet"] and found["csv"]:
+        both = ", ".join(one.name for one in found["parquet"][:1] + found["csv"][:1])
+        raise SourceError(f"{folder.name}: table {name} is there twice ({both}). Keep one of them.")
+    return found["parquet"] or found["csv"]
+
+
+def _strays(folder: Path, wanted: set[str]) -> tuple[str, ...]:
+    return tuple(
+        sorted(
+            one.name
+            for one in folder.iterdir()
+            if one.suffix in {".parquet", ".csv", ".gz"} and one.name.split(".")[0] not in wanted
+        )
+    )
+
+
+def _read_parquet(backend: Any, files: list[Path], name: str) -> ibis.Table:
+    import duckdb
+    import pyarrow.lib
+    import pyarrow.parquet
+
+    try:
+        _refuse_case_twins(name, files[0], pyarrow.parquet.read_schema(files[0]).names)
+        return backend.read_parquet([str(one) for one in files], table_name=f"source_{name}", union_by_name=True)
+    except (duckdb.Error, pyarrow.lib.ArrowException) as error:
+        raise SourceError(f"{name}: {files[0].name} cannot be read as Parquet: {_first_line(error)}") from None
+
+
+def _refuse_case_twins(name: str, file: Path, columns: list[str]) -> None:
+    """DuckDB would silently rename one of two columns that differ only by case."""
+    seen: dict[str, str] = {}
+    for column in columns:
+        other = seen.setdefault(column.casefold(), column)
+        if other is not column:
+            raise SourceError(
+                f'{name}: {file.name} has the columns "{other}" and "{column}", which differ at most by case. Rename one.'
+            )
+
+
+def _csv_header(file: Path) -> list[str]:
+    with _open_bytes(file) as stream:
+        line = stream.readline().decode("utf-8-sig").rstrip("\r\n")
+    delimiter = max(",;\t|", key=line.count)
+    return next(csv.reader([line], delimiter=delimiter), [])
+
+
+def _read_csv(backend: Any, files: list[Path], name: str, encoding: str | None) -> ibis.Table:
+    import duckdb
+
+    for file in files:
+        if file.stat().st_size == 0:
+            raise SourceError(f"{name}: {file.name} is empty, without even a header. Write the column names first.")
+    readable = [_as_utf8(file, name, encoding) for file in files]
+    _refuse_case_twins(name, files[0], _csv_header(readable[0]))
+    try:
+        return backend.read_csv(
+            [str(one) for one in readable],
+            table_name=f"source_{name}",
+            all_varchar=True,
+            header=True,
+            union_by_name=True,
+            null_padding=False,
+        )
+    except duckdb.Error as error:
+        raise SourceError(f"{name}: {files[0].name} cannot be read as CSV: {_first_line(error)}") from None
+
+
+def _as_utf8(file: Path, name: str, encoding: str | None) -> Path:
+    """Return a UTF-8 file: the file itself, or a converted copy where the mapping names another encoding."""
+    if encoding and codecs.lookup(encoding).name not in {"utf-8", "utf-8-sig"}:
+        return _converted(file, name, encoding)
+    with _open_bytes(file) as stream:
+        head = stream.read(4)
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise SourceError(
+            f"{name}: {file.name} is UTF-16, UTF-8 is expected. Save it as UTF-8, or write `encoding: utf-16` "
+            "into the mapping."
+        )
+    if not _decodes(file, "utf-8"):
+        likely = "gb18030" if _decodes(file, "gb18030") else "latin-1"
+        words = "GBK (GB18030)" if likely == "gb18030" else "a Western encoding such as Latin-1"
+        raise SourceError(
+            f"{name}: {file.name} is not UTF-8; it looks like {words}. Save it as UTF-8, or write "
+            f"`encoding: {likely}` into the mapping."
+        )
+    return file
+
+
+def _open_bytes(file: Path) -> Any:
+    import gzip
+
+    return gzip.open(file) if file.suffix == ".gz" else file.open("rb")
+
+
+def _decodes(file: Path, encoding: str) -> bool:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    with _open_bytes(file) as stream:
+        try:
+            while chunk := stream.read(1 << 20):
+                decoder.decode(chunk)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return False
+    return True
+
+
+def _converted(file: Path, name: str, encoding: str) -> Path:
+    folder = tempfile.mkdtemp(prefix="workbench-utf8-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    copy = Path(folder) / f"{name}.csv"
+    try:
+        with (
+            codecs.getreader(encoding)(_open_bytes(file)) as reader,
+            copy.open("w", encoding="utf-8", newline="") as out,
+        ):
+            while chunk := reader.read(1 << 20):
+                out.write(chunk)
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            f"{name}: {file.name} is not {encoding} at byte {error.start}. Correct `encoding` in the mapping."
+        ) from None
+    return copy
+
+
+# -- databases ---------------------------------------------------------------------------------------------
+
+
+def _connect_url(url: str, mapping: Mapping) -> Engine:
+    parts = urlsplit(url)
+    if parts.password and not re.fullmatch(r"\$\{?\w+\}?", parts.password):
+        raise SourceError(
+            f"source {parts.scheme}://…: a password stands in the URL. Put it into the environment and write its "
+            f"name instead: {parts.scheme}://{parts.username}:${{SHOP_PASSWORD}}@{parts.hostname}/…"
+        )
+    name = parts.path.strip("/").split("/")[-1] or parts.hostname or parts.scheme
+    try:
+        backend = ibis.connect(_with_environment(url))
+    except ImportError as error:
+        raise SourceError(
+            f"source {parts.scheme}://…/{name}: its driver is not installed ({_first_line(error)}). "
+            f'Install it with: pip install "workbench[{parts.scheme}]".'
+        ) from None
+    except (OSError, ValueError, ibis.common.exceptions.IbisError) as error:
+        raise SourceError(f"source {parts.scheme}://…/{name}: cannot be opened ({type(error).__name__}).") from None
+    kind: EngineKind = {"duckdb": "duckdb", "clickhouse": "clickhouse"}.get(backend.name, "other")  # type: ignore[assignment]
+    return _from_database(backend, kind, name, mapping)
+
+
+def _with_environment(url: str) -> str:
+    parts = urlsplit(url)
+    if not parts.password:
+        return url
+    variable = parts.password.strip("${}")
+    if variable not in os.environ:
+        raise SourceError(f"source {parts.scheme}://…: the environment variable {variable} of its password is not set.")
+    host = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
+    return urlunsplit(parts._replace(netloc=f"{parts.username}:{os.environ[variable]}@{host}"))
+
+
+def _connect_chdb(url: str, mapping: Mapping) -> Engine:
+    folder = Path(url.removeprefix("chdb://")).expanduser()
+    if not folder.is_dir():
+        raise SourceError(_no_such_source(folder))
+    try:
+        import clickhouse_connect
+
+        client = clickhouse_connect.get_client(interface="chdb")
+    except ImportError as error:
+        raise SourceError(
+            f'source chdb://…/{folder.name}: {_first_line(error)}. Install it with: pip install "workbench[engines-test]".'
+        ) from None
+    client.command("SET session_timezone = 'UTC'")
+    backend = ibis.clickhouse.from_connection(client)
+    tables, files = {}, {}
+    for name in TABLES:
+        found = _table_files(folder, mapping.table(name).source or name)
+        if not found:
+            continue
+        if found[0].suffix != ".parquet":
+            raise SourceError(
+                f"{folder.name}: {found[0].name} is CSV; chdb:// reads Parquet. Open the folder without chdb://."
+            )
+        pattern = str(found[0]) if len(found) == 1 else str(folder / name / "**.parquet")
+        client.command(f"CREATE OR REPLACE VIEW source_{name} AS SELECT * FROM file('{pattern}', Parquet)")
+        tables[name] = backend.table(f"source_{name}")
+        files[name] = tuple(found)
+    return Engine(backend, "clickhouse", tables, frozenset(), folder.name, files)
+
+
+def _from_database(
+    backend: Any, kind: EngineKind, name: str, mapping: Mapping, files: MappingOf[str, tuple[Path, ...]] | None = None
+) -> Engine:
+    present = set(backend.list_tables())
+    tables, wanted = {}, set()
+    for table in TABLES:
+        source_name = mapping.table(table).source or table
+        wanted.add(source_name)
+        if source_name in present:
+            tables[table] = backend.table(source_name)
+        elif mapping.table(table).source:
+            raise SourceError(
+                f'{name}: has no table "{source_name}"{nearest(source_name, present, ".")} Correct the mapping.'
+            )
+    return Engine(backend, kind, tables, frozenset(), name, files or {}, tuple(sorted(present - wanted)))
+
+
+def fingerprint(engine: Engine, row_counts: MappingOf[str, int]) -> str:
+    """Hash what the tables hold: the bytes of files, or for databases the tables' names, columns and row counts."""
+    digest = hashlib.blake2b(digest_size=16)
+    if engine.files:
+        for table, files in sorted(engine.files.items()):
+            for file in files:
+                digest.update(f"{table}/{file.name}".encode())
+                with file.open("rb") as stream:
+                    while chunk := stream.read(1 << 22):
+                        digest.update(chunk)
+    else:
+        for table in sorted(engine.tables):
+            digest.update(f"{table}:{engine.tables[table].schema()}:{row_counts.get(table)}".encode())
+    return digest.hexdigest()
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

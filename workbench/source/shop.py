@@ -1,0 +1,266 @@
+"""A checked shop: lazy tables on the contract's names, what is in them, and the door to collect from them."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+
+from workbench.calendar import DAY_MS, Period, local_date, make_period
+from workbench.contract import TABLES
+from workbench.errors import SourceError, TableError
+from workbench.language import Language, say
+from workbench.source.checks import check_tables
+from workbench.source.engine import Engine, connect, fingerprint
+from workbench.source.faults import Fault, refuse
+from workbench.source.mapping import SHOP_FILE, load_mapping
+from workbench.source.standardise import RAW, id_types, standardise
+
+SOURCE, MAPPING = "WORKBENCH_SOURCE", "WORKBENCH_MAPPING"
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A shop opened by ``open_shop``.
+
+    Attributes
+    ----------
+    name
+        Last part of the source's path or URL; safe to show.
+    tables
+        Lazy Ibis tables on the contract's names. Beside the contract's columns each time is there as whole UTC
+        milliseconds (``event_at`` as ``event_ms``), tables of users carry ``user_bucket``, orders carry
+        ``paid_amount`` and ``net_amount``. Columns that the source lacks are null, amounts 0.
+    present
+        Contract columns that the source really has, by table.
+    warnings
+        What the check found and let pass.
+    user_ids_known
+        False if the source cannot tell people apart; counts of people are then null.
+    """
+
+    name: str
+    tables: Mapping[str, ir.Table]
+    present: Mapping[str, frozenset[str]]
+    warnings: tuple[Fault, ...]
+    user_ids_known: bool
+    engine: Engine = field(repr=False)
+    reach: Mapping[str, Mapping[str, int]] = field(repr=False)
+
+    def __getattr__(self, name: str) -> ir.Table:
+        """``shop.orders`` is the lazy table of that name."""
+        if name in TABLES:
+            if name in self.tables:
+                return self.tables[name]
+            raise AttributeError(f'{self.name} has no table "{name}"; it has {", ".join(self.tables)}.')
+        raise AttributeError(name)
+
+    def has(self, table: str, *columns: str) -> bool:
+        """Whether the source has this table, with rows and these columns."""
+        if not self.reach.get(table, {}).get("row_count"):
+            return False
+        return set(columns) <= self.present[table]
+
+    @property
+    def has_money(self) -> bool:
+        """Whether orders carry amounts."""
+        empty = sum(one.count for one in self.warnings if one.rule == "no_amount" and one.table == "orders")
+        return self.has("orders") and empty < self.reach["orders"]["row_count"]
+
+    def require(self, question: str, *tables: str) -> None:
+        """Refuse to go on without these tables.
+
+        Raises
+        ------
+        TableError
+            Naming all of them that are missing or empty.
+        """
+        faults = [
+            f'"{table}" {"is empty" if table in self.tables else "is missing"} ({TABLES[table].grain} per row)'
+            for table in tables
+            if not self.has(table)
+        ]
+        if faults:
+            raise TableError(
+                f"{self.name}: {question} needs the tables {', '.join(tables)}; {' and '.join(faults)}. "
+                f"There are: {', '.join(self.tables)}. Add the table, or name its source in a mapping (data/README.md)."
+            )
+
+    def collect(self, expression: ir.Table) -> pd.DataFrame:
+        """Execute a lazy table: the one way from the engine to data frames."""
+        return self.engine.collect(expression)
+
+    def period(self, start_date: object, end_date: object, timezone: str) -> Period:
+        """The period of a report on this shop; see ``workbench.calendar.make_period``."""
+        every = [one for one in self.reach.values() if one.get("last_ms")]
+        reach = [self.reach[name] for name in ("events", "orders") if self.has(name)] or every
+        if not reach:
+            raise TableError(f"{self.name}: no event and no order has a time; there is nothing to report on.")
+        first, last = min(one["first_ms"] for one in reach), max(one["last_ms"] for one in reach)
+        return make_period(
+            start_date,
+            end_date,
+            timezone,
+            data_start_ms=first,
+            data_last_ms=last,
+            earliest_ms=min(one["first_ms"] for one in every),
+            latest_ms=max(one["last_ms"] for one in every),
+        )
+
+    def contents(self) -> pd.DataFrame:
+        """What the source holds: table, row_count, first_at, last_at (UTC), in the contract's order."""
+        rows = []
+        for name in TABLES:
+            if name in self.reach:
+                found = self.reach[name]
+                times = [
+                    pd.Timestamp(found[key], unit="ms") if found.get(key) else pd.NaT for key in ("first_ms", "last_ms")
+                ]
+                rows.append((name, found["row_count"], *times))
+        return pd.DataFrame(rows, columns=["table", "row_count", "first_at", "last_at"])
+
+    def flags(self, period: Period, lang: Language, *, has_orders: bool) -> tuple[str, ...]:
+        """Red flags of the first screen: an empty period, data that stop inside it, warnings of the check."""
+        flags = []
+        if not has_orders and self.has("orders"):
+            flags.append(
+                say(
+                    lang,
+                    f"No paid order from {period.start_date} to {period.last_date}; the data reach from "
+                    f"{local_date(period.data_start_ms, period.timezone)} to {period.data_last_date}.",
+                    f"{period.start_date} 至 {period.last_date} 没有已支付订单；数据范围为 "
+                    f"{local_date(period.data_start_ms, period.timezone)} 至 {period.data_last_date}。",
+                )
+            )
+        elif period.data_last_date < period.last_date:
+            flags.append(
+                say(
+                    lang,
+                    f"The data end on {period.data_last_date}, before the period does.",
+                    f"数据截至 {period.data_last_date}，早于统计期结束。",
+                )
+            )
+        if self.warnings:
+            count = len(self.warnings)
+            flags.append(
+                say(
+                    lang,
+                    f"{count} warning{'s' if count > 1 else ''} about the data; see the data section.",
+                    f"数据有 {count} 条警告，见数据部分。",
+                )
+            )
+        return tuple(flags)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the data: bytes of files; for databases names, columns and row counts."""
+        return fingerprint(self.engine, {name: found["row_count"] for name, found in self.reach.items()})
+
+
+def open_shop(source: str | Path | None = None, mapping: str | Path | None = None) -> Shop:
+    """Open and check a source.
+
+    Parameters
+    ----------
+    source
+        A folder of Parquet or CSV files, a DuckDB file, or a database URL. Without one: the run's source
+        (environment variable ``WORKBENCH_SOURCE``), else the sample shop in ``data/sample``.
+    mapping
+        YAML file that maps the source to the contract; without one ``mapping.yml`` in the source folder.
+
+    Returns
+    -------
+    Shop
+        With lazy tables; nothing but counts has been read.
+
+    Raises
+    ------
+    SourceError
+        If source or mapping cannot be opened.
+    TableError
+        If tables break the contract: all faults of all tables in one message.
+    """
+    if source is None:
+        source, mapping = os.environ.get(SOURCE) or _sample(), mapping or os.environ.get(MAPPING) or None
+    shop, faults = read_shop(source, mapping)
+    refuse(shop.name, faults)
+    return shop
+
+
+def _sample() -> Path:
+    sample = Path(__file__).resolve().parents[2] / "data" / "sample"
+    if not sample.exists():
+        raise SourceError(
+            "no source was given and there is no sample shop. Make one with `workbench sample data/sample`, or give "
+            "a folder: open_shop('path/to/folder')."
+        )
+    return sample
+
+
+def read_shop(source: str | Path, mapping: str | Path | None, *, with_keys: bool = False) -> tuple[Shop, list[Fault]]:
+    """Open a source and check it, without refusing anything yet."""
+    beside = Path(str(source)).expanduser() / SHOP_FILE
+    rules = load_mapping(mapping or (beside if "://" not in str(source) and beside.is_file() else None))
+    engine = connect(source, rules)
+    types = id_types(engine, rules)
+    standard = {name: standardise(engine, name, rules, types) for name in engine.tables}
+    faults = [fault for one in standard.values() for fault in one.faults]
+    broken = {fault.table for fault in faults if fault.level == "refused"}
+    whole = {name: one.table for name, one in standard.items() if name not in broken}
+    zones = {name: rules.table(name).timezone or rules.timezone for name in whole}
+    found, reach = check_tables(engine, whole, zones, with_keys=with_keys)
+    faults += found + _out_of_range(engine, whole, reach)
+    shop = Shop(
+        name=engine.name,
+        tables=MappingProxyType({name: _finished(engine, table) for name, table in whole.items()}),
+        present=MappingProxyType({name: one.present for name, one in standard.items()}),
+        warnings=tuple(fault for fault in faults if fault.level == "warned"),
+        user_ids_known=rules.user_ids == "known",
+        engine=engine,
+        reach=MappingProxyType(reach),
+    )
+    return shop, faults
+
+
+def _finished(engine: Engine, table: ir.Table) -> ir.Table:
+    """Drop the checked text and add what every analysis needs."""
+    table = table.drop(*[name for name in table.columns if name.startswith(RAW)])
+    if "event_ms" in table.columns:
+        whole = table.user_id.notnull() & table.event_ms.notnull() & table.event.notnull()
+        table = table.filter(whole).mutate(seq=table.seq.fill_null(0))
+    if "user_id" in table.columns:
+        table = table.mutate(user_bucket=engine.user_bucket(table.user_id))
+    if "coupon_discount_amount" in table.columns:
+        paid = table.gross_amount - table.coupon_discount_amount - table.other_discount_amount
+        table = table.mutate(paid_amount=paid, net_amount=paid - table.refund_amount)
+    return table
+
+
+def _out_of_range(
+    engine: Engine, tables: Mapping[str, ir.Table], reach: Mapping[str, Mapping[str, int]]
+) -> list[Fault]:
+    """Warn of times far outside the rest: beyond the middle 98 % by more than its own length and 30 days."""
+    faults = []
+    for name, column in (("events", "event_ms"), ("orders", "submitted_ms"), ("orders", "paid_ms")):
+        if not reach.get(name, {}).get("row_count"):
+            continue
+        days = (tables[name][column] // DAY_MS).cast("int64")
+        counted = engine.collect(
+            tables[name].select(day=days).filter(ibis._.day.notnull()).group_by("day").aggregate(rows=ibis._.count())
+        ).sort_values("day")
+        if counted.empty:
+            continue
+        share = counted["rows"].cumsum() / counted["rows"].sum()
+        low, high = (counted["day"].iloc[int(np.searchsorted(share, one))] for one in (0.01, 0.99))
+        margin = max(high - low, 30)
+        outside = int(counted.loc[(counted["day"] < low - margin) | (counted["day"] > high + margin), "rows"].sum())
+        if outside:
+            en = "lies far outside the range of the rest; a clock or an export may be wrong. Give start_date and end_date, or drop the rows."
+            zh = "远在其余数据的时间范围之外，可能是时钟或导出错误；请指定 start_date 与 end_date，或删除这些行。"
+            faults.append(Fault("out_of_range", name, column.replace("_ms", "_at"), "warned", outside, en, zh))
+    return faults

@@ -1,0 +1,284 @@
+"""Bring one table of a source to the contract: names, types, times, missing columns. Lazy; done once, here."""
+
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, field
+
+import ibis
+import ibis.expr.types as ir
+
+from workbench.calendar import utc_offsets
+from workbench.contract import TABLES, Column, Table
+from workbench.errors import nearest
+from workbench.source.engine import Engine
+from workbench.source.faults import Fault
+from workbench.source.mapping import Mapping, TableMapping
+
+RAW = "raw__"
+"""Prefix under which the text of a converted column stays until it has been checked."""
+
+_OFFSET = r"([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$"
+_WANTED = {
+    "time": ("a time such as 2026-03-01 10:00:00 or 2026-03-01T10:00:00+08:00", "时间（如 2026-03-01 10:00:00）"),
+    "date": ("a day such as 2026-03-01", "日期（如 2026-03-01）"),
+    "integer": ("a whole number", "整数"),
+    "amount": ("a number such as 1234.50", "数字（如 1234.50）"),
+    "rate": ("a number between 0 and 1", "0 到 1 之间的数字"),
+    "id": ("text or a whole number", "文本或整数"),
+    "text": ("text", "文本"),
+}
+
+
+@ibis.udf.scalar.builtin(name="try_strptime")
+def _try_strptime(text: str, format: str) -> ibis.expr.datatypes.timestamp: ...  # type: ignore[valid-type,empty-body]
+
+
+@dataclass(frozen=True)
+class Standardised:
+    """A table on the contract's names, and what was found on the way.
+
+    ``table`` still has the ``raw__`` text of converted columns; ``present`` are the contract columns that the
+    source really has.
+    """
+
+    table: ir.Table
+    present: frozenset[str]
+    faults: tuple[Fault, ...] = field(default=())
+
+
+def standardise(engine: Engine, name: str, mapping: Mapping, id_types: MappingOf[str, str]) -> Standardised:
+    """Bring the table ``name`` to the contract.
+
+    Parameters
+    ----------
+    engine, mapping
+        The open source and how it is read.
+    name
+        A table of the contract that the source has.
+    id_types
+        Column name to ``string`` or ``int64``: ids that join must have one type everywhere.
+    """
+    contract, mapped, raw = TABLES[name], mapping.table(name), engine.tables[name]
+    raw, sources, faults = _named(raw, contract, mapped)
+    columns: dict[str, ir.Value] = {}
+    for column in contract.columns.values():
+        if column.name not in sources:
+            columns[column.name] = _absent(column, id_types)
+            continue
+        value = raw[sources[column.name]]
+        if column.name in mapped.values:
+            pairs = list(mapped.values[column.name].items())
+            text = value.cast("string")
+            value = text.cases(*pairs, else_=text)
+        converted, found = _converted(engine, contract, column, value, mapping, id_types)
+        faults += found
+        columns[column.name] = converted
+        if value.type().is_string() and column.type not in ("id", "text"):
+            columns[RAW + column.name] = value
+    extras = [one for one in raw.columns if one not in sources.values() and one not in contract.columns]
+    table = raw.select(**columns, **{extra: raw[extra] for extra in extras})
+    return Standardised(table.mutate(**_instants(engine, table, contract)), frozenset(sources), tuple(faults))
+
+
+def id_types(engine: Engine, mapping: Mapping) -> dict[str, str]:
+    """Decide for each id column whether it is text or a whole number: whole only if it is so in every table."""
+    seen: dict[str, set[str]] = {}
+    for name, raw in engine.tables.items():
+        for column in TABLES[name].column_names("id"):
+            source = mapping.table(name).columns.get(column, column)
+            if source in raw.columns:
+                type_ = raw[source].type()
+                whole = (type_.is_integer() or type_.is_floating()) and column not in mapping.table(name).values
+                seen.setdefault("user_id" if column == "inviter_id" else column, set()).add(
+                    "int64" if whole else "string"
+                )
+    types = {column: "int64" if kinds == {"int64"} else "string" for column, kinds in seen.items()}
+    return types | {"inviter_id": types.get("user_id", "string")}
+
+
+def _named(raw: ir.Table, contract: Table, mapped: TableMapping) -> tuple[ir.Table, dict[str, str], list[Fault]]:
+    """Find the source column of each contract column; complain of what is missing or nearly there."""
+    faults = []
+    sources = {}
+    for column in contract.columns.values():
+        source = mapped.columns.get(column.name, column.name)
+        if source in raw.columns:
+            sources[column.name] = source
+        elif column.name in mapped.columns:
+            hint = nearest(source, raw.columns, ".")
+            faults.append(
+                _fault(
+                    "missing_column",
+                    contract,
+                    column.name,
+                    f'the mapping reads it from "{source}", which the source does not have{hint}',
+                    f"映射指向的列“{source}”在数据源中不存在。",
+                )
+            )
+    unknown = [one for one in raw.columns if one not in sources.values()]
+    missing = [
+        column
+        for column in contract.columns.values()
+        if column.name not in sources and column.name not in mapped.columns
+    ]
+    return raw, sources, faults + _missing(contract, missing, unknown)
+
+
+def _missing(contract: Table, missing: list[Column], unknown: list[str]) -> list[Fault]:
+    faults = []
+    for column in missing:
+        hint = nearest(column.name, unknown)
+        if column.need != "optional":
+            faults.append(
+                _fault(
+                    "missing_column",
+                    contract,
+                    column.name,
+                    f"the column is missing ({column.meaning}){hint or '.'} Add it, or name its source in the mapping.",
+                    f"缺少该列{hint or '。'}请补上，或在映射中指明来源列。",
+                )
+            )
+        elif hint:
+            other = hint.split('"')[1]
+            faults.append(
+                _fault(
+                    "near_miss",
+                    contract,
+                    other,
+                    f'the column is not in the contract and is not read; if it is "{column.name}", rename or map it.',
+                    f"该列不在约定中，未读取；如果它是“{column.name}”，请改名或映射。",
+                    "warned",
+                )
+            )
+    return faults
+
+
+def _fault(rule: str, contract: Table, column: str, en: str, zh: str, level: str = "refused", count: int = 0) -> Fault:
+    return Fault(rule, contract.name, column, level, count, en, zh)  # type: ignore[arg-type]
+
+
+def _absent(column: Column, types: MappingOf[str, str]) -> ir.Value:
+    if column.type == "amount" and column.name not in ("face_value", "min_spend", "discount_amount"):
+        return ibis.literal(0.0, type="float64")
+    kinds = {
+        "id": types.get(column.name, "string"),
+        "text": "string",
+        "time": "timestamp",
+        "date": "date",
+        "integer": "int64",
+    }
+    return ibis.null(kinds.get(column.type, "float64"))
+
+
+def _converted(
+    engine: Engine, contract: Table, column: Column, value: ir.Value, mapping: Mapping, types: MappingOf[str, str]
+) -> tuple[ir.Value, list[Fault]]:
+    """Convert one column to its contract type."""
+    mapped = mapping.table(contract.name)
+    type_ = value.type()
+    if column.type == "id":
+        return _identifier(_trimmed(engine, contract, value), types.get(column.name, "string")), []
+    if column.type == "text":
+        return _trimmed(engine, contract, value).cast("string").nullif(""), []
+    text = type_.is_string()
+    format_ = mapped.formats.get(column.name)
+    if column.type == "time" and (text or type_.is_timestamp() or type_.is_date()):
+        return _instant(engine, contract, column, value, mapped.timezone or mapping.timezone, format_)
+    if column.type == "date" and (text or type_.is_timestamp() or type_.is_date()):
+        if text:
+            value = _try_strptime(value, format_) if format_ else value.try_cast("timestamp")
+        return value.cast("date"), []
+    if column.type in ("integer", "amount", "rate") and (text or type_.is_numeric()) and not type_.is_boolean():
+        number = value.try_cast("float64") if text else value.cast("float64")
+        number = number.isnan().ifelse(ibis.null("float64"), number)
+        if (
+            column.need == "optional"
+            and column.type == "amount"
+            and column.name not in ("face_value", "min_spend", "discount_amount")
+        ):
+            number = number.fill_null(0.0)
+        return (number.round().cast("int64") if column.type == "integer" else number), []
+    wanted = _WANTED[column.type]
+    fault = _fault(
+        "type", contract, column.name, f"is {type_}, wanted is {wanted[0]}.", f"类型为 {type_}，应为{wanted[1]}。"
+    )
+    return _absent(column, types), [fault]
+
+
+def _trimmed(engine: Engine, contract: Table, value: ir.Value) -> ir.Value:
+    """Take blanks off text that people may have typed (CSV); typed sources keep theirs, which is faster."""
+    return value.strip() if contract.name in engine.text_tables and value.type().is_string() else value
+
+
+def _identifier(value: ir.Value, wanted: str) -> ir.Value:
+    if value.type().is_floating():
+        value = value.isnan().ifelse(ibis.null(value.type()), value).cast("int64")
+    if wanted == "int64":
+        return value.cast("int64")
+    return value.cast("string").nullif("")
+
+
+def _instant(
+    engine: Engine, contract: Table, column: Column, value: ir.Value, timezone: str | None, format_: str | None
+) -> tuple[ir.Value, list[Fault]]:
+    """Turn times into UTC timestamps; times without a zone are read in ``timezone`` (UTC with a warning if None)."""
+    type_ = value.type()
+    if type_.is_timestamp() and type_.timezone is not None:
+        return value, []
+    if type_.is_string() and not format_:
+        value = value.strip()
+        has_offset = value.re_search(_OFFSET) & (value.length() > 10)
+        local = value.try_cast("timestamp")
+        zoned = value.try_cast("timestamp('UTC')").cast("timestamp")
+        return has_offset.ifelse(zoned, _to_utc(engine, local, timezone)), []
+    if type_.is_string():
+        value = _try_strptime(value, format_)
+    elif type_.is_date():
+        value = value.cast("timestamp")
+    elif engine.kind == "clickhouse":
+        return value, []
+    faults = []
+    if timezone is None:
+        faults.append(
+            _fault(
+                "no_timezone",
+                contract,
+                column.name,
+                "times carry no time zone and are read as UTC; name the zone in the mapping (timezone: Asia/Shanghai).",
+                "时间不带时区，按 UTC 读取；请在映射中写明时区（timezone: Asia/Shanghai）。",
+                "warned",
+            )
+        )
+    return _to_utc(engine, value, timezone), faults
+
+
+def _to_utc(engine: Engine, local: ir.TimestampValue, timezone: str | None) -> ir.TimestampValue:
+    """Shift wall-clock times of a zone to UTC; where clocks go back, the earlier of the two instants."""
+    if timezone in (None, "UTC"):
+        return local
+    milliseconds = engine.milliseconds(local)
+    table = milliseconds.name("ms").as_table()
+    reach = engine.collect(table.aggregate(low=table.ms.min(), high=table.ms.max()))
+    low, high = reach.loc[0, "low"], reach.loc[0, "high"]
+    if low != low or low is None:
+        return local
+    day = 86_400_000
+    changes = utc_offsets(int(low) - day, int(high) + day, str(timezone))
+    shift = ibis.literal(changes[0][1], type="int64")
+    for (start, offset), (_, before) in zip(changes[1:], changes, strict=False):
+        shift = (milliseconds >= start + max(offset, before)).ifelse(offset, shift)
+    return (milliseconds - shift).as_timestamp("ms")
+
+
+def _instants(engine: Engine, table: ir.Table, contract: Table) -> dict[str, ir.Value]:
+    """Each time also as whole UTC milliseconds, ``event_at`` as ``event_ms``: numbers order alike on every engine."""
+    return {
+        name.removesuffix("_at") + "_ms": engine.milliseconds(table[name]) for name in contract.column_names("time")
+    }
+
+
+def wanted_words(type_: str) -> tuple[str, str]:
+    """What a column of this type should hold, in English and Chinese."""
+    return _WANTED[type_]
+
+
+OFFSET_PATTERN = _OFFSET
