@@ -1,0 +1,1 @@
+"""Metrics as lazy tables: Ibis expressions in, Ibis expressions out. Executes nothing."""

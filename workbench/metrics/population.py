@@ -1,0 +1,103 @@
+"""Which users a channel comparison speaks of, and what they did."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import ibis
+import ibis.expr.types as ir
+from ibis import _
+
+from workbench.calendar import DAY_MS, Period
+from workbench.contract import UNKNOWN
+from workbench.metrics.orders import first_payments, paid_in_period
+from workbench.metrics.repurchase import next_payments, repurchase_counts
+
+Population = Literal["new", "active"]
+
+
+def population_users(tables: dict[str, ir.Table], population: Population, period: Period) -> ir.Table:
+    """The users compared, one row each: user_id, user_bucket, channel, first_seen_ms.
+
+    ``new``: users first seen in the period. ``active``: users with an event or a submitted order in it; those
+    missing in ``users`` have no channel and count under ``(unknown)``.
+    """
+    users = tables["users"]
+    known = users.select("user_id", "user_bucket", "first_seen_ms", channel=users.channel.fill_null(UNKNOWN))
+    if population == "new":
+        return known.filter(known.first_seen_ms >= period.start_ms, known.first_seen_ms < period.end_ms)
+    seen = []
+    for name, instant in (("events", "event_ms"), ("orders", "submitted_ms"), ("orders", "paid_ms")):
+        if name in tables:
+            table = tables[name]
+            inside = (table[instant] >= period.start_ms) & (table[instant] < period.end_ms)
+            seen.append(table.filter(inside, table.user_id.notnull()).select("user_id", "user_bucket").distinct())
+    active = ibis.union(*seen, distinct=True) if len(seen) > 1 else seen[0]
+    joined = active.left_join(known.drop("user_bucket"), "user_id")
+    return joined.select(
+        "user_id", "user_bucket", first_seen_ms=joined.first_seen_ms, channel=joined.channel.fill_null(UNKNOWN)
+    )
+
+
+def channel_sums(
+    members: ir.Table, paid: ir.Table, population: Population, period: Period, conversion_days: int
+) -> ir.Table:
+    """Everything that adds up over users, by channel and bucket of users.
+
+    Returns
+    -------
+    ibis.Table
+        One row per channel and user_bucket: user_count, buyer_count, repeat_buyer_count, order_count,
+        gross_amount, paid_amount, refund_amount (paid orders in the period); eligible_count, converted_count
+        (conversion as defined for the population); early_profit_amount (paid orders of eligible users in their
+        first ``conversion_days``).
+    """
+    window = conversion_days * DAY_MS
+    inside = (
+        paid_in_period(paid, period)
+        .group_by("user_id")
+        .aggregate(
+            orders=_.count(), gross=_.gross_amount.sum(), paid=_.paid_amount.sum(), refunds=_.refund_amount.sum()
+        )
+    )
+    first = first_payments(paid)
+    seen = members.select("user_id", "first_seen_ms")
+    joined = paid.inner_join(seen, "user_id")
+    early = joined.filter(joined.paid_ms >= joined.first_seen_ms, joined.paid_ms < joined.first_seen_ms + window)
+    early = early.group_by("user_id").aggregate(early_profit=_.profit_amount.sum())
+    users = members.left_join(inside, "user_id").drop("user_id_right")
+    users = users.left_join(first, "user_id").drop("user_id_right")
+    users = users.left_join(early, "user_id").drop("user_id_right")
+    bought = users.orders.fill_null(0)
+    if population == "new":
+        eligible = users.first_seen_ms + window <= period.data_end_ms
+        since = users.first_paid_ms - users.first_seen_ms
+        converted = eligible & ((since >= 0) & (since < window)).fill_null(False)
+    else:
+        eligible, converted = ibis.literal(True), bought > 0
+    marked = users.mutate(is_eligible=eligible, is_converted=converted, bought=bought)
+    return marked.group_by(["channel", "user_bucket"]).aggregate(
+        user_count=_.count(),
+        buyer_count=(_.bought > 0).cast("int64").sum(),
+        repeat_buyer_count=(_.bought > 1).cast("int64").sum(),
+        order_count=_.bought.sum(),
+        gross_amount=_.gross.sum(),
+        paid_amount=_.paid.sum(),
+        refund_amount=_.refunds.sum(),
+        eligible_count=_.is_eligible.cast("int64").sum(),
+        converted_count=_.is_converted.cast("int64").sum(),
+        early_profit_amount=ibis.cases((_.is_eligible, _.early_profit)).sum(),
+    )
+
+
+def channel_repurchase(members: ir.Table, paid: ir.Table, period: Period, days: Sequence[int]) -> ir.Table:
+    """Repurchase counts by channel; the origin is a member's first paid order in the data, inside the period."""
+    origins = members.inner_join(first_payments(paid), "user_id")
+    origins = origins.filter(origins.first_paid_ms >= period.start_ms, origins.first_paid_ms < period.end_ms)
+    origins = origins.select("channel", "user_id", origin_ms=origins.first_paid_ms)
+    return repurchase_counts(next_payments(origins, paid, period, ["channel"]), period, days, ["channel"])
+
+
+def member_events(events: ir.Table, members: ir.Table, period: Period) -> ir.Table:
+    """Events in the period of the users compared, with their channel of acquisition."""
+    inside = events.filter(events.event_ms >= period.start_ms, events.event_ms < period.end_ms).drop("channel")
+    return inside.inner_join(members.select("user_id", "channel"), "user_id")
