@@ -1,0 +1,227 @@
+"""What the coupon scorecard says, in sentences that name their cell."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from workbench.analysis import Action, Cell, Finding, Headline
+from workbench.calendar import Period
+from workbench.language import Language, format_amount, format_count, format_interval, format_rate, say
+from workbench.source.shop import Shop
+
+MIN_ORDERS = 30
+"""Coupons with fewer paid orders are not judged."""
+
+
+def _coupons(card: pd.DataFrame) -> pd.DataFrame:
+    return card[card["level"] == "coupon"]
+
+
+def _total(card: pd.DataFrame) -> dict:
+    return card[card["level"] == "all"].iloc[0].to_dict()
+
+
+def _window(days: Sequence[int]) -> int | None:
+    return 30 if 30 in days else (min(days) if days else None)
+
+
+def coupon_headline(
+    card: pd.DataFrame, period: Period, lang: Language, limit: float, days: Sequence[int], shop: Shop
+) -> Headline:
+    """The first screen of the coupon report."""
+    return Headline(
+        verdict=_verdict(card, period, lang, limit),
+        table=_headline_table(card, lang, days),
+        source="coupon_scorecard",
+        actions=(*_subsidy_actions(card, lang, limit), *_repurchase_actions(card, lang, days))[:3],
+    )
+
+
+def _verdict(card: pd.DataFrame, period: Period, lang: Language, limit: float) -> str:
+    total = _total(card)
+    if not total["order_count"] or pd.isna(total["order_count"]):
+        return say(
+            lang,
+            f"No paid order with a coupon from {period.start_date} to {period.last_date}.",
+            f"{period.start_date} 至 {period.last_date} 没有用券的已支付订单。",
+        )
+    if pd.isna(total["subsidy_rate"]):
+        return say(
+            lang,
+            f"{format_count(total['redeemed_count'])} of {format_count(total['granted_count'])} coupons given were used "
+            f"({format_rate(total['redemption_rate'])}); without amounts their cost is unknown.",
+            f"发放 {format_count(total['granted_count'])} 张，使用 {format_count(total['redeemed_count'])} 张"
+            f"（{format_rate(total['redemption_rate'])}）；没有金额，成本未知。",
+        )
+    known = _coupons(card)
+    over = known[(known["subsidy_rate"] > limit) & (known["order_count"] >= MIN_ORDERS)]
+    side = say(lang, "above", "高于") if total["subsidy_rate"] > limit else say(lang, "within", "未超过")
+    return say(
+        lang,
+        f"Coupons took {format_amount(total['coupon_discount_amount'], lang)} off, {format_rate(total['subsidy_rate'])} of the "
+        f"orders they were used on, {side} the limit of {format_rate(limit, 0)}; {len(over)} of {len(known)} coupons "
+        f"exceed it. Not causal: some of these orders would have come anyway.",
+        f"优惠券共减免 {format_amount(total['coupon_discount_amount'], lang)}，占用券订单 {format_rate(total['subsidy_rate'])}，"
+        f"{side} {format_rate(limit, 0)} 的上限；{len(known)} 张券中 {len(over)} 张超限。非因果：部分订单本来就会发生。",
+    )
+
+
+def _headline_table(card: pd.DataFrame, lang: Language, days: Sequence[int]) -> pd.DataFrame:
+    window = _window(days)
+    coupons = _coupons(card).sort_values(["coupon_discount_amount", "redeemed_count"], ascending=False)
+    rows = []
+    for row in [*coupons.head(6).to_dict("records"), _total(card)]:
+        name = say(lang, "All coupons", "全部优惠券") if row["level"] == "all" else row["coupon_name"]
+        cells = {
+            say(lang, "Coupon", "优惠券"): name,
+            say(lang, "Used", "核销率"): format_rate(row["redemption_rate"]),
+            say(lang, "Discount", "减免"): format_amount(row["coupon_discount_amount"], lang),
+            say(lang, "Subsidy", "补贴率"): format_rate(row["subsidy_rate"]),
+        }
+        if window:
+            cells[say(lang, f"Again in {window} d", f"{window} 天复购")] = format_rate(row[f"repurchase_rate_{window}"])
+        rows.append(cells)
+    return pd.DataFrame(rows)
+
+
+def _subsidy_actions(card: pd.DataFrame, lang: Language, limit: float) -> list[Action]:
+    known = _coupons(card)
+    over = known[(known["subsidy_ci_lower"] > limit) & (known["order_count"] >= MIN_ORDERS)]
+    over = over.assign(excess=over["coupon_discount_amount"] - limit * over["gross_amount"])
+    actions = []
+    for row in over.sort_values("excess", ascending=False).head(2).to_dict("records"):
+        actions.append(
+            Action(
+                name="subsidy_above_limit",
+                text=say(
+                    lang,
+                    f"Lower {row['coupon_name']}: it takes {format_rate(row['subsidy_rate'])} off "
+                    f"({format_interval(row['subsidy_ci_lower'], row['subsidy_ci_upper'])}), the limit is {format_rate(limit, 0)}.",
+                    f"降低 {row['coupon_name']}：补贴率 {format_rate(row['subsidy_rate'])}"
+                    f"（{format_interval(row['subsidy_ci_lower'], row['subsidy_ci_upper'])}），上限 {format_rate(limit, 0)}。",
+                ),
+                cell=Cell("coupon_scorecard", {"level": "coupon", "coupon_id": row["coupon_id"]}, "subsidy_rate"),
+                amount=row["excess"],
+                ci_lower=(row["subsidy_ci_lower"] - limit) * row["gross_amount"],
+                ci_upper=(row["subsidy_ci_upper"] - limit) * row["gross_amount"],
+                basis=say(
+                    lang,
+                    "discount above the limit in the period, if the same orders came",
+                    "期内超出上限的减免额（假设订单不变）",
+                ),
+                evidence="descriptive",
+            )
+        )
+    return actions
+
+
+def _repurchase_actions(card: pd.DataFrame, lang: Language, days: Sequence[int]) -> list[Action]:
+    """The coupon whose buyers come back least, where the intervals tell it from all coupons together."""
+    window = _window(days)
+    if not window:
+        return []
+    column, total = f"repurchase_rate_{window}", _total(card)
+    known = _coupons(card)
+    low = known[(known[f"{column}_eligible_count"] >= MIN_ORDERS) & (known[f"{column}_ci_upper"] < total[column])]
+    actions = []
+    for row in low.sort_values(column).head(1).to_dict("records"):
+        actions.append(
+            Action(
+                name="few_come_back",
+                text=say(
+                    lang,
+                    f"Test {row['coupon_name']} against a random holdout: only {format_rate(row[column])} buy again in "
+                    f"{window} days (all coupons {format_rate(total[column])}).",
+                    f"用随机对照测试 {row['coupon_name']}：{window} 天内仅 {format_rate(row[column])} 复购"
+                    f"（全部券 {format_rate(total[column])}）。",
+                ),
+                cell=Cell("coupon_scorecard", {"level": "coupon", "coupon_id": row["coupon_id"]}, column),
+                amount=row["coupon_discount_amount"],
+                ci_lower=None,
+                ci_upper=None,
+                basis=say(
+                    lang,
+                    "discount spent on it in the period, the most that stopping it would save (a sum, no interval)",
+                    "期内该券减免总额，即停发最多可省（合计值，无区间）",
+                ),
+                evidence="observed",
+            )
+        )
+    return actions
+
+
+def coupon_findings(card: pd.DataFrame, lang: Language, limit: float, days: Sequence[int]) -> tuple[Finding, ...]:
+    """Sentences on subsidy, redemption and repurchase."""
+    found = []
+    total, known = _total(card), _coupons(card)
+    cell = {"level": "all"}
+    if total["order_count"] and not pd.isna(total["order_share"]):
+        found.append(
+            Finding(
+                "coupon_share",
+                say(
+                    lang,
+                    f"{format_rate(total['order_share'])} of paid orders carry a coupon, with {format_rate(total['amount_share'])} of the paid amount.",
+                    f"{format_rate(total['order_share'])} 的支付订单使用了优惠券，占支付金额 {format_rate(total['amount_share'])}。",
+                ),
+                Cell("coupon_scorecard", cell, "order_share"),
+                total["order_share"],
+            )
+        )
+    over = known[(known["subsidy_rate"] > limit) & (known["order_count"] >= MIN_ORDERS)]
+    for row in over.sort_values("subsidy_rate", ascending=False).to_dict("records"):
+        found.append(_over_limit(row, lang, limit))
+    used = known[known["granted_count"] >= MIN_ORDERS].sort_values("redemption_rate", ascending=False)
+    for row in used.head(1).to_dict("records"):
+        found.append(
+            Finding(
+                "most_used",
+                say(
+                    lang,
+                    f"{row['coupon_name']} is used most: {format_rate(row['redemption_rate'])} of {format_count(row['granted_count'])} given.",
+                    f"{row['coupon_name']} 核销率最高：发放 {format_count(row['granted_count'])} 张，核销 {format_rate(row['redemption_rate'])}。",
+                ),
+                Cell("coupon_scorecard", {"level": "coupon", "coupon_id": row["coupon_id"]}, "redemption_rate"),
+                row["redemption_rate"],
+            )
+        )
+    return (*found, *_repurchase_findings(known, lang, days))
+
+
+def _over_limit(row: dict, lang: Language, limit: float) -> Finding:
+    sure = row["subsidy_ci_lower"] > limit
+    doubt = "" if sure else say(lang, " (the interval includes the limit)", "（区间包含上限）")
+    return Finding(
+        "subsidy_above_limit",
+        say(
+            lang,
+            f"{row['coupon_name']} takes {format_rate(row['subsidy_rate'])} off its orders, above the limit of {format_rate(limit, 0)}{doubt}.",
+            f"{row['coupon_name']} 补贴率 {format_rate(row['subsidy_rate'])}，高于 {format_rate(limit, 0)} 的上限{doubt}。",
+        ),
+        Cell("coupon_scorecard", {"level": "coupon", "coupon_id": row["coupon_id"]}, "subsidy_rate"),
+        row["subsidy_rate"],
+    )
+
+
+def _repurchase_findings(known: pd.DataFrame, lang: Language, days: Sequence[int]) -> list[Finding]:
+    window = _window(days)
+    if not window:
+        return []
+    column = f"repurchase_rate_{window}"
+    enough = known[known[f"{column}_eligible_count"] >= MIN_ORDERS].sort_values(column)
+    found = []
+    for row in enough.head(1).to_dict("records"):
+        span = format_interval(row[f"{column}_ci_lower"], row[f"{column}_ci_upper"])
+        found.append(
+            Finding(
+                "lowest_repurchase",
+                say(
+                    lang,
+                    f"Buyers with {row['coupon_name']} come back least: {format_rate(row[column])} ({span}) within {window} days.",
+                    f"使用 {row['coupon_name']} 的买家回头最少：{window} 天内 {format_rate(row[column])}（{span}）。",
+                ),
+                Cell("coupon_scorecard", {"level": "coupon", "coupon_id": row["coupon_id"]}, column),
+                row[column],
+            )
+        )
+    return found

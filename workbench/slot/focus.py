@@ -1,0 +1,147 @@
+"""Slots worth a look: those that chance does not explain, with what is at stake."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from workbench.contract import DIRECT
+from workbench.metrics.touches import CreditModel
+from workbench.stats.intervals import ratio_by_bucket, zero_share_upper
+
+MIN_CLICKS = 100
+MOST = 5
+COLUMNS = [
+    "slot_id",
+    "slot_name",
+    "reason",
+    "click_count",
+    "click_through_rate",
+    "orders_per_click",
+    "ci_lower",
+    "ci_upper",
+    "compared_with",
+    "stake_orders",
+    "stake_amount",
+    "stake_ci_lower",
+    "stake_ci_upper",
+]
+
+
+def slot_focus(
+    metrics: pd.DataFrame,
+    counts: pd.DataFrame,
+    purchases: pd.DataFrame | None,
+    has_money: bool,
+    models: Sequence[CreditModel],
+    confidence_level: float,
+) -> pd.DataFrame:
+    """Name up to five slots and why.
+
+    Parameters
+    ----------
+    metrics
+        ``slot_metrics``.
+    counts
+        Exposures and clicks by slot and bucket of users.
+    purchases
+        Credits for ``purchase`` by model, slot and bucket; None without orders.
+    has_money
+        Whether stakes can be in money.
+    models
+        Models that were run; linear is used if there, else the last of them.
+    confidence_level
+        Coverage of intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per slot and reason, largest stake first. ``reason``: ``leaks`` (many clicks, few orders per
+        click), ``hidden`` (many orders per click, few exposures), ``not_clicked`` (many exposures, few clicks).
+        ``ci_lower`` and ``ci_upper`` are of the rate that the reason speaks of, ``compared_with`` the median
+        that it is told apart from. ``stake_amount``: what the period would gain if the rate (for ``hidden``:
+        the exposures) rose to that median and all else stayed; an upper bound.
+    """
+    if purchases is None or purchases.empty or metrics.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    model = "linear" if "linear" in models else models[-1]
+    credit = purchases[(purchases["model"] == model) & (purchases["credited_id"] != DIRECT)]
+    table = metrics.set_index("slot_id")
+    clicks, orders, amounts = (
+        _wide(counts, "slot_id", "click_count", table.index),
+        _wide(credit, "credited_id", "conversion_credit", table.index),
+        _wide(credit, "credited_id", "amount_credit", table.index),
+    )
+    buckets = clicks.index.union(orders.index)
+    clicks, orders = clicks.reindex(buckets, fill_value=0), orders.reindex(buckets, fill_value=0)
+    selling = ratio_by_bucket(orders, clicks, confidence_level=confidence_level, is_share=False)
+    table["orders_per_click"] = selling.estimate
+    table["lower"], table["upper"] = np.clip(selling.lower, 0, None), selling.upper
+    none = (orders.sum() == 0) & (clicks.sum() > 0)
+    units = table["clicker_count"].fillna(table["click_count"])
+    table.loc[none, "upper"] = zero_share_upper(units[none], confidence_level=confidence_level)
+    table.loc[none, "lower"] = 0.0
+    total_orders = orders.to_numpy().sum()
+    order_value = amounts.to_numpy().sum() / total_orders if has_money and total_orders else np.nan
+    enough = table[table["click_count"] >= MIN_CLICKS]
+    if len(enough) < 4:
+        return pd.DataFrame(columns=COLUMNS)
+    found = pd.concat([_leaking(enough), _hidden(enough), _not_clicked(enough)])
+    found = found[found["stake_orders"] > 0].sort_values("stake_orders", ascending=False)
+    found = found[~found.index.duplicated()].head(MOST).reset_index()
+    for name in ("stake_amount", "stake_ci_lower", "stake_ci_upper"):
+        found[name] = found[name.replace("stake_amount", "stake_orders")] * order_value
+    return found[COLUMNS]
+
+
+def _wide(table: pd.DataFrame, slot: str, value: str, slots: pd.Index) -> pd.DataFrame:
+    return table.pivot(index="user_bucket", columns=slot, values=value).reindex(columns=slots).fillna(0.0)
+
+
+def _leaking(table: pd.DataFrame) -> pd.DataFrame:
+    """Clicked at least as much as the median slot, and surely fewer orders per click than the median."""
+    middle = table["orders_per_click"].median()
+    chosen = table[(table["click_count"] >= table["click_count"].median()) & (table["upper"] < middle)]
+    worth = chosen["click_count"]
+    return chosen.assign(
+        reason="leaks",
+        ci_lower=chosen["lower"],
+        ci_upper=chosen["upper"],
+        compared_with=middle,
+        stake_orders=(middle - chosen["orders_per_click"]) * worth,
+        stake_ci_lower=(middle - chosen["upper"]) * worth,
+        stake_ci_upper=(middle - chosen["lower"]) * worth,
+    )
+
+
+def _hidden(table: pd.DataFrame) -> pd.DataFrame:
+    """Seen less than the median slot, and surely more orders per click than the median."""
+    middle, exposures = table["orders_per_click"].median(), table["impression_count"].median()
+    chosen = table[(table["impression_count"] < exposures) & (table["lower"] > middle)]
+    worth = (exposures - chosen["impression_count"]) * chosen["click_through_rate"]
+    return chosen.assign(
+        reason="hidden",
+        ci_lower=chosen["lower"],
+        ci_upper=chosen["upper"],
+        compared_with=middle,
+        stake_orders=worth * chosen["orders_per_click"],
+        stake_ci_lower=worth * chosen["lower"],
+        stake_ci_upper=worth * chosen["upper"],
+    )
+
+
+def _not_clicked(table: pd.DataFrame) -> pd.DataFrame:
+    """Seen at least as much as the median slot of its page, and surely clicked less than that page's median."""
+    peers = table.groupby(table["page"].fillna(""))
+    middle = peers["click_through_rate"].transform("median")
+    many = table["impression_count"] >= peers["impression_count"].transform("median")
+    chosen = table[many & (table["ci_upper"] < middle) & (peers["click_count"].transform("size") >= 4)]
+    middle = middle.loc[chosen.index]
+    worth = chosen["impression_count"] * chosen["orders_per_click"]
+    return chosen.assign(
+        reason="not_clicked",
+        compared_with=middle,
+        stake_orders=(middle - chosen["click_through_rate"]) * worth,
+        stake_ci_lower=(middle - chosen["ci_upper"]) * worth,
+        stake_ci_upper=(middle - chosen["ci_lower"]) * worth,
+    )
