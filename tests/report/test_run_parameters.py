@@ -1,0 +1,81 @@
+import pytest
+
+from workbench.errors import ParameterError
+from workbench.report.parameters import check_parameters, read_parameters
+
+CELL = """from typing import Literal
+
+start_date: str | None = None  # first day [local date]
+end_date: str | None = None  # day after the last
+timezone: str = "Asia/Shanghai"
+lang: Literal["en", "zh"] = "en"
+model: Literal["last_click", "markov"] = "markov"  # how credit is shared
+hours: float = 72  # how far back [hours]
+top: int = 10
+is_exact: bool = False
+windows: list[int] = [7, 30]  # repurchase [days]
+shares: list[float] | None = None
+confidence_level: float = 0.95
+"""
+SPECS = read_parameters(CELL, "demo")
+
+
+def fault(**given: object) -> str:
+    with pytest.raises(ParameterError) as caught:
+        check_parameters(SPECS, given, "demo")
+    return str(caught.value)
+
+
+def test_every_line_is_read_with_help_and_unit():
+    hours = next(spec for spec in SPECS if spec.name == "hours")
+    assert (hours.annotation, hours.default, hours.help, hours.unit) == ("float", 72, "how far back", "hours")
+    assert [spec.name for spec in SPECS][:3] == ["start_date", "end_date", "timezone"]
+
+
+def test_defaults_fill_in_and_whole_numbers_pass_as_numbers():
+    values = check_parameters(SPECS, {"hours": 24, "shares": [1, 0.5], "windows": []}, "demo")
+    assert (values["hours"], values["shares"], values["windows"], values["top"]) == (24, [1, 0.5], [], 10)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_and_all_allowed():
+    message = fault(modle="markov")
+    assert 'There is no parameter "modle", did you mean "model"?' in message
+    assert "Allowed: start_date, end_date, timezone, lang, model" in message
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"hours": "three"}, 'hours is "three". Allowed: a number.'),
+        ({"hours": True}, "hours is true. Allowed: a number."),
+        ({"hours": float("nan")}, "hours is nan. Allowed: a number."),
+        ({"top": 2.5}, "top is 2.5. Allowed: a whole number."),
+        ({"top": True}, "top is true. Allowed: a whole number."),
+        ({"top": None}, "top is null. Allowed: a whole number."),
+        ({"is_exact": 1}, "is_exact is 1. Allowed: true or false."),
+        ({"timezone": 8}, "timezone is 8. Allowed: text."),
+        ({"windows": 7}, "windows is 7. Allowed: a list such as [a, b], each a whole number."),
+        ({"windows": [7, "30"]}, "Allowed: a list such as [a, b], each a whole number."),
+        ({"shares": "x"}, "each a number or null."),
+        ({"model": "markow"}, 'model is "markow", did you mean "markov"? Allowed: "last_click" or "markov".'),
+        ({"start_date": "2026/03/01"}, 'start_date: "2026/03/01" is not a day. Write it as 2026-03-01'),
+        ({"start_date": "2026-02-30"}, "is not a day"),
+        ({"timezone": "Asia/Shangai"}, 'did you mean "Asia/Shanghai"?'),
+        ({"confidence_level": 1}, "confidence_level is 1. Allowed: a number between 0 and 1"),
+        ({"start_date": "2026-03-02", "end_date": "2026-03-02"}, "start_date 2026-03-02 is not before end_date"),
+        ({"lang": "fr"}, 'lang is "fr". Allowed: "en" or "zh".'),
+    ],
+)
+def test_a_value_that_is_none_says_what_was_given_and_what_is_allowed(given, says):
+    assert says in fault(**given)
+
+
+def test_all_faults_are_told_at_once():
+    message = fault(top="x", hours="y", z=1)
+    assert all(part in message for part in ('top is "x"', 'hours is "y"', 'no parameter "z"'))
+
+
+@pytest.mark.parametrize("cell", ["x = 1", "x: int", "x: int = len('a')", "x: dict = {}", "import os", "x: int = ("])
+def test_a_cell_with_anything_else_is_refused(cell):
+    with pytest.raises(ParameterError, match="demo: "):
+        read_parameters(cell, "demo")

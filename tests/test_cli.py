@@ -1,0 +1,112 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from workbench.cli import app
+
+NOTEBOOKS = Path(__file__).parent / "report" / "notebooks"
+FAILS = str(NOTEBOOKS / "fails.ipynb")
+ROOT = Path(__file__).parents[1]
+
+
+def call(*arguments: str, timeout: int = 120) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "workbench.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT)
+
+
+def invoke(*arguments: str):
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_help_names_the_commands():
+    answer = invoke("--help")
+    assert answer.exit_code == 0
+    for command in ("sample", "check", "run", "batch", "lab"):
+        assert command in answer.stdout
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; sys.argv = ['workbench', '--help']\nfrom workbench.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print('HEAVY', sorted({'pandas', 'altair', 'ibis', 'papermill', 'nbformat', 'pydantic'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "HEAVY []" in done.stdout
+
+
+def test_a_run_says_where_its_report_is(tmp_path):
+    source = tmp_path / "shop"
+    source.mkdir()
+    done = call("run", FAILS, str(source), "--out", str(tmp_path / "out"), "-p", "how=not")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "out" / "fails" / "report.html")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "says"),
+    [("refuse", 2, "orders: order_id repeats in 12 rows"), ("error", 1, "Cell 5: ValueError: cannot read shop")],
+)
+def test_a_run_that_fails_tells_why_in_one_message(tmp_path, how, code, says):
+    source = tmp_path / "shop"
+    source.mkdir()
+    (tmp_path / "values.yml").write_text(f"how: {how}\nlang: zh\n", encoding="utf-8")
+    done = call(
+        "run", FAILS, str(source), "--out", str(tmp_path / "out"), "-f", str(tmp_path / "values.yml"), "--lang", "en"
+    )
+    assert done.returncode == code
+    assert says in done.stderr
+    assert str(tmp_path / "out" / "fails.failed" / "notebook.ipynb") in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("-p", "hov=error"), 'There is no parameter "hov", did you mean "how"?'),
+        (("-p", "how=3"), "how is 3. Allowed: text."),
+        (("-p", "how"), '"how" is not name=value'),
+        (("-p", "how=["), "this is not YAML"),
+        (("-f", "nowhere.yml"), 'there is no file "nowhere.yml"'),
+    ],
+)
+def test_wrong_parameters_are_wrong_usage(tmp_path, arguments, says):
+    answer = invoke("run", FAILS, str(tmp_path), "--out", str(tmp_path / "out"), *arguments)
+    assert answer.exit_code == 2
+    assert says in answer.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_usage_is_two(tmp_path):
+    assert invoke("run", FAILS).exit_code == 2
+    assert invoke("run", FAILS, str(tmp_path), "--out", "x", "--lang", "fr").exit_code == 2
+    assert invoke("runn").exit_code == 2
+    assert invoke("run", "nope", str(tmp_path), "--out", str(tmp_path / "out")).exit_code == 2
+    assert invoke("check", str(tmp_path / "nowhere")).exit_code == 2
+
+
+def test_a_missing_source_is_refused(tmp_path):
+    answer = invoke("run", FAILS, str(tmp_path / "nowhere"), "--out", str(tmp_path / "out"))
+    assert answer.exit_code == 2
+    assert 'source: there is no "nowhere"' in answer.stderr
+
+
+def test_a_bad_plan_starts_nothing(tmp_path):
+    plan = tmp_path / "plan.yml"
+    plan.write_text(f"runs: [{{name: a, notebook: '{FAILS}', source: x, parameters: {{hov: 1}}}}]", encoding="utf-8")
+    answer = invoke("batch", str(plan), "--out", str(tmp_path / "out"))
+    assert answer.exit_code == 2
+    assert 'a: fails: There is no parameter "hov"' in answer.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_folder_that_cannot_be_made_is_told_plainly(tmp_path):
+    (tmp_path / "file").write_text("")
+    answer = invoke("run", FAILS, str(tmp_path), "--out", str(tmp_path / "file" / "out"))
+    assert answer.exit_code == 2
+    assert "Check the path" in answer.stderr

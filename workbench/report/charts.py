@@ -1,0 +1,38 @@
+"""Charts in notebooks: drawn live in JupyterLab, handed over as a description when a report is made."""
+
+import os
+from typing import Any
+
+from workbench.report.theme import chart_config
+
+CHART_MIME = "application/vnd.workbench.chart+json"
+
+
+def is_report() -> bool:
+    """Whether this notebook runs for a report (the runner says so in ``WORKBENCH_MODE``)."""
+    return os.environ.get("WORKBENCH_MODE") == "report"
+
+
+def _hand_over(spec: dict[str, object], **_: object) -> dict[str, object]:
+    return {CHART_MIME: spec, "text/plain": "<chart>"}
+
+
+def _live_theme() -> Any:
+    return {"config": chart_config("light")}
+
+
+def enable_charts() -> None:
+    """Choose how Altair shows charts: live and offline in JupyterLab, or handed over to the report.
+
+    JupyterLab's own Vega is older than Altair's, so live charts bring their library along; in a report that
+    would repeat it for every chart, so there the specification alone is kept and the page draws it.
+    """
+    import altair as alt
+
+    if is_report():
+        alt.renderers.register("workbench", _hand_over)
+        alt.renderers.enable("workbench")
+        alt.theme.enable("none")
+    else:
+        alt.theme.register("workbench", enable=True)(_live_theme)
+        alt.renderers.enable("jupyter", offline=True)

@@ -1,0 +1,147 @@
+"""Charts of a report: a still picture for every reader, and what the page needs to draw them live."""
+
+import base64
+import gzip
+import json
+import re
+from copy import deepcopy
+from functools import cache
+from html import escape
+from typing import Any, Literal
+
+from workbench.language import Language, say
+from workbench.report.theme import chart_config
+
+SECTION_SIZE = (760, None)
+FIRST_SCREEN_SIZE = (480, 190)
+_LOCALES: dict[Language, Literal["en-US", "zh-CN"]] = {"en": "en-US", "zh": "zh-CN"}
+_COMPOSED = ("hconcat", "vconcat", "concat", "facet", "repeat", "spec")
+_IDS = re.compile(r'(id="|href="#|url\(#)')
+
+
+class Figures:
+    """Collects the charts of one page; charts on the same data share them."""
+
+    def __init__(self, lang: Language) -> None:
+        self.lang = lang
+        self.specs: list[dict[str, Any]] = []
+        self.datasets: dict[str, Any] = {}
+
+    def add(self, spec: dict[str, Any], *, on_first_screen: bool = False) -> str:
+        """Take a Vega-Lite specification and return its figure with a still picture.
+
+        The title becomes HTML above the chart, where it wraps on a phone.
+
+        Raises
+        ------
+        ValueError
+            If Vega cannot draw it.
+        """
+        spec = deepcopy(spec)
+        title, subtitle = _take_title(spec)
+        words = spec.setdefault(
+            "description", ". ".join(filter(None, (title, subtitle))) or say(self.lang, "Chart", "图表")
+        )
+        _fit(spec, *(FIRST_SCREEN_SIZE if on_first_screen else SECTION_SIZE))
+        number = len(self.specs)
+        try:
+            still = _still(spec, number, self.lang)
+        except ValueError as error:
+            reason = " ".join(str(error).split("\n    at ")[0].split())
+            raise ValueError(f'the chart "{words}" cannot be drawn: {reason}') from None
+        self.datasets.update(spec.pop("datasets", {}))
+        self.specs.append(spec)
+        caption = f"<b>{escape(title)}</b>" if title else ""
+        caption += f" <span>{escape(subtitle)}</span>" if subtitle else ""
+        head = f"<figcaption>{caption}</figcaption>" if caption else ""
+        label = escape(str(words))
+        return (
+            f'<figure class="wb-figure" data-chart="{number}" aria-label="{label}">{head}'
+            f'<div class="wb-view wb-still">{still}</div></figure>'
+        )
+
+    def payload(self) -> str:
+        """Specifications, data and settings for the page, packed."""
+        import vl_convert
+
+        locale = _LOCALES[self.lang]
+        content = {
+            "specs": self.specs,
+            "datasets": self.datasets,
+            "config": {shade: chart_config(shade) for shade in ("light", "dark")},
+            "formatLocale": vl_convert.get_format_locale(locale),
+            "timeFormatLocale": vl_convert.get_time_format_locale(locale),
+        }
+        return pack(json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
+
+
+def pack(text: str) -> str:
+    """Compress a text so that it can stand in a script tag."""
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+
+
+@cache
+def library() -> str:
+    """Vega and its embedder, packed; the same for every page."""
+    import vl_convert
+
+    code = vl_convert.javascript_bundle()  # type: ignore[call-arg]
+    return pack(code)
+
+
+def is_composed(spec: dict[str, Any]) -> bool:
+    """Whether a chart has several views, which Vega cannot fit to a width."""
+    is_faceted = any(channel in spec.get("encoding", {}) for channel in ("row", "column", "facet"))
+    return is_faceted or any(key in spec for key in _COMPOSED)
+
+
+def _take_title(spec: dict[str, Any]) -> tuple[str, str]:
+    title = spec.pop("title", None)
+    if not isinstance(title, dict):
+        return _joined(title), ""
+    return _joined(title.get("text")), _joined(title.get("subtitle"))
+
+
+def _joined(text: Any) -> str:
+    return " ".join(str(line) for line in text) if isinstance(text, list) else str(text or "")
+
+
+def _fit(spec: dict[str, Any], width: int, highest: int | None) -> None:
+    """Let a chart of one view fill its column, and stay low enough for the first screen.
+
+    Bars whose height follows from their number are filled by the page itself: Vega-Lite fits them too, but
+    warns of it on the console.
+    """
+    spec.get("config", {}).pop("view", None)  # Altair's default size
+    if is_composed(spec):
+        return
+    height = spec.get("height")
+    if highest is not None:
+        spec["height"] = min(height, highest) if isinstance(height, int | float) else highest
+        spec["width"], spec["autosize"] = width, {"type": "fit", "contains": "padding"}
+    elif not isinstance(spec.get("width"), dict):
+        spec["width"] = width
+        if isinstance(height, int | float):
+            spec["autosize"] = {"type": "fit-x", "contains": "padding"}
+        else:
+            spec["usermeta"] = {"fill": True}
+
+
+def _still(spec: dict[str, Any], number: int, lang: Language) -> str:
+    """Draw a chart as SVG, its ids made unique on the page."""
+    import vl_convert
+
+    plain = deepcopy(spec)
+    plain["params"] = [_without_form(param) for param in plain.get("params", [])]
+    plain["config"] = {**chart_config("light"), **plain.get("config", {})}
+    locale = _LOCALES[lang]
+    svg = vl_convert.vegalite_to_svg(plain, vl_version="6.4", format_locale=locale, time_format_locale=locale)
+    svg = _IDS.sub(rf"\g<1>c{number}-", svg)
+    label = escape(str(spec["description"]))
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+
+
+def _without_form(param: dict[str, Any]) -> dict[str, Any]:
+    bind = param.get("bind")
+    is_form = isinstance(bind, dict) and ("input" in bind or any(isinstance(one, dict) for one in bind.values()))
+    return {key: value for key, value in param.items() if not (is_form and key == "bind")}

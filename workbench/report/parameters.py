@@ -1,0 +1,219 @@
+"""The parameters of a notebook: read from its tagged cell, checked before anything runs."""
+
+import ast
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from types import NoneType
+from typing import Any, Literal, Union
+
+from workbench.errors import ParameterError, nearest
+from workbench.period import parse_date, zone
+
+_SCALARS: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool}
+_WORDS = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
+_UNIT = re.compile(r"\s*\[([^\[\]]+)\]\s*$")
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """One line of a notebook's parameters cell.
+
+    Attributes
+    ----------
+    name
+        Name of the parameter.
+    annotation
+        Its type as written, such as ``list[int] | None``.
+    default
+        The value it has if none is given.
+    help
+        The comment of its line without the unit.
+    unit
+        The unit named in square brackets at the end of the comment, or "".
+    kind
+        The type itself.
+    """
+
+    name: str
+    annotation: str
+    default: object
+    help: str
+    unit: str
+    kind: Any
+
+    @property
+    def allowed(self) -> str:
+        """What may be given, in words."""
+        return _allowed(self.kind)
+
+
+def read_parameters(source: str, notebook: str) -> tuple[ParameterSpec, ...]:
+    """Read the source of a parameters cell, one ``name: annotation = literal  # help [unit]`` per line.
+
+    Raises
+    ------
+    ParameterError
+        If a line is anything else (imports from ``typing`` are passed over).
+
+    Examples
+    --------
+    >>> [spec] = read_parameters("days: int | None = 7  # look back [days]", "demo")
+    >>> spec.name, spec.default, spec.help, spec.unit, spec.allowed
+    ('days', 7, 'look back', 'days', 'a whole number or null')
+    """
+    try:
+        body = ast.parse(source).body
+    except SyntaxError as error:
+        raise ParameterError(f"{notebook}: the parameters cell is not Python: {error.msg}.") from None
+    lines = source.splitlines()
+    return tuple(_read_line(node, lines, notebook) for node in body if not _is_passed_over(node))
+
+
+def check_parameters(specs: tuple[ParameterSpec, ...], given: Mapping[str, object], notebook: str) -> dict[str, object]:
+    """Check the values given against the parameters a notebook declares.
+
+    Returns
+    -------
+    dict
+        Every parameter of the notebook in its order, defaults filled in.
+
+    Raises
+    ------
+    ParameterError
+        With all faults at once: unknown names, wrong types, days that are none, a start after its end.
+    """
+    by_name = {spec.name: spec for spec in specs}
+    faults = [_unknown(name, by_name) for name in given if name not in by_name]
+    values: dict[str, object] = {}
+    for spec in specs:
+        values[spec.name] = spec.default
+        if spec.name in given:
+            value = given[spec.name]
+            values[spec.name] = value.isoformat() if type(value) is date else value
+            faults += _faults_of_value(spec, values[spec.name])
+    if not faults:
+        faults += _faults_between(values)
+    if faults:
+        raise ParameterError(f"{notebook}: {' '.join(faults)}")
+    return values
+
+
+def _is_passed_over(node: ast.stmt) -> bool:
+    is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return is_text or (isinstance(node, ast.ImportFrom) and node.module == "typing")
+
+
+def _read_line(node: ast.stmt, lines: list[str], notebook: str) -> ParameterSpec:
+    if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name) or node.value is None:
+        raise ParameterError(
+            f'{notebook}: "{lines[node.lineno - 1].strip()}" in the parameters cell is not a parameter. '
+            "Write each as: name: type = value  # help [unit]"
+        )
+    name, annotation = node.target.id, ast.unparse(node.annotation)
+    try:
+        kind, default = _kind(node.annotation), ast.literal_eval(node.value)
+    except ValueError:
+        raise ParameterError(
+            f'{notebook}: parameter {name} is declared as "{annotation} = {ast.unparse(node.value)}". Allowed are str, '
+            "int, float, bool, list[...] of these and Literal[...], each with | None, and a literal as its default."
+        ) from None
+    comment = _comment(lines[(node.end_lineno or node.lineno) - 1], node.end_col_offset or 0)
+    unit = _UNIT.search(comment)
+    spec_help = _UNIT.sub("", comment)
+    return ParameterSpec(name, annotation, default, spec_help, unit[1] if unit else "", kind)
+
+
+def _comment(line: str, end_column: int) -> str:
+    rest = line.encode()[end_column:].decode().strip()
+    return rest.lstrip("#").strip() if rest.startswith("#") else ""
+
+
+def _kind(node: ast.expr) -> Any:
+    """Turn an annotation into its type, for the few forms that parameters may have."""
+    if isinstance(node, ast.Name) and node.id in _SCALARS:
+        return _SCALARS[node.id]
+    if isinstance(node, ast.Constant) and node.value is None:
+        return NoneType
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return Union[_kind(node.left), _kind(node.right)]  # noqa: UP007 (built from values, not written)
+    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+        if node.value.id == "Literal":
+            choices = ast.literal_eval(node.slice)
+            return Literal[choices if isinstance(choices, tuple) else (choices,)]
+        if node.value.id == "list":
+            return list[_kind(node.slice)]  # type: ignore[misc]
+    raise ValueError(ast.unparse(node))
+
+
+def _parts(kind: Any) -> tuple[Any, ...]:
+    return kind.__args__ if getattr(kind, "__args__", None) and not _is(kind, list, Literal) else (kind,)
+
+
+def _is(kind: Any, *origins: Any) -> bool:
+    return getattr(kind, "__origin__", None) in origins
+
+
+def _allowed(kind: Any) -> str:
+    words = []
+    for part in _parts(kind):
+        if _is(part, Literal):
+            words += [f'"{choice}"' if isinstance(choice, str) else str(choice) for choice in part.__args__]
+        elif _is(part, list):
+            words.append(f"a list such as [a, b], each {_allowed(part.__args__[0])}")
+        else:
+            words.append("null" if part is NoneType else _WORDS[part.__name__])
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _shown(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _unknown(name: str, by_name: Mapping[str, ParameterSpec]) -> str:
+    allowed = ", ".join(by_name) or "none"
+    hint = nearest(name, by_name, ".")
+    return f'There is no parameter "{name}"{hint} Allowed: {allowed}.'
+
+
+def _faults_of_value(spec: ParameterSpec, value: object) -> list[str]:
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    config = ConfigDict(strict=True, allow_inf_nan=False)
+    try:
+        TypeAdapter(spec.kind, config=config).validate_python(value)
+    except ValidationError:
+        choices = [one for part in _parts(spec.kind) if _is(part, Literal) for one in part.__args__]
+        hint = nearest(value, [str(one) for one in choices]) if isinstance(value, str) and choices else ""
+        return [f"{spec.name} is {_shown(value)}{hint or '.'} Allowed: {spec.allowed}."]
+    try:
+        return _faults_of_meaning(spec, value)
+    except ParameterError as error:
+        return [str(error)]
+
+
+def _faults_of_meaning(spec: ParameterSpec, value: object) -> list[str]:
+    """Check what the name of a parameter says about its value."""
+    if spec.name.endswith("_date"):
+        parse_date(value, spec.name)
+    elif spec.name == "timezone" and isinstance(value, str):
+        zone(value)
+    elif spec.name == "confidence_level" and isinstance(value, int | float) and not 0 < value < 1:
+        return [f"confidence_level is {value}. Allowed: a number between 0 and 1, such as 0.95."]
+    elif spec.name == "lang" and value not in ("en", "zh"):
+        return [f'lang is {_shown(value)}. Allowed: "en" or "zh".']
+    return []
+
+
+def _faults_between(values: Mapping[str, object]) -> list[str]:
+    start = parse_date(values.get("start_date"), "start_date")
+    end = parse_date(values.get("end_date"), "end_date")
+    if start is None or end is None or start < end:
+        return []
+    return [
+        f"start_date {start} is not before end_date {end}. The period includes its start and excludes its end: "
+        "give an end_date after the start_date."
+    ]

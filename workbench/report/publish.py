@@ -1,0 +1,115 @@
+"""Write what an analysis says into the folder of its run."""
+
+import math
+import os
+import re
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from workbench.analysis import Analysis, Cell
+from workbench.report.manifest import write_json
+from workbench.report.shop import OpenShop
+
+OUT = "WORKBENCH_OUT"
+_RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r")
+_NEEDS_QUOTES = re.compile(r'[",\r\n]')
+
+
+def publish(analysis: Analysis, shop: OpenShop) -> None:
+    """Write ``tables/<name>.csv`` and ``findings.json`` into the run's folder; outside a run do nothing.
+
+    Notes
+    -----
+    Tables are UTF-8 with rows as they are and numbers with 12 significant digits; nulls are empty. A text
+    that a spreadsheet would run as a formula gets one ``'`` in front.
+    """
+    out = os.environ.get(OUT)
+    if not out:
+        return
+    tables = Path(out) / "tables"
+    tables.mkdir(parents=True, exist_ok=True)
+    for name, table in analysis.tables.items():
+        write_csv(table, tables / f"{name}.csv")
+    write_json(Path(out) / "findings.json", _findings(analysis, shop))
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table so that programs read it exactly and spreadsheets run nothing of it."""
+    columns = [[_csv_cell(value) for value in [str(name), *table[name].tolist()]] for name in table.columns]
+    lines = [",".join(row) for row in zip(*columns, strict=True)]
+    path.write_text("\n".join([*lines, ""]), encoding="utf-8", newline="")
+
+
+def _csv_cell(value: object) -> str:
+    plain = plain_value(value)
+    if plain is None:
+        return ""
+    if isinstance(plain, bool):
+        return "true" if plain else "false"
+    if isinstance(plain, float):
+        return f"{plain:.12g}"
+    if isinstance(plain, int):
+        return str(plain)
+    text = f"'{plain}" if plain.startswith(_RUN_BY_SPREADSHEETS) else plain
+    return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else text
+
+
+def plain_value(value: object) -> str | int | float | bool | None:
+    """Turn a value of a table into one that JSON knows; missing and infinite ones are None."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or value is pd.NaT or value is pd.NA:
+        return None
+    if isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, datetime):
+        is_day = value.tzinfo is None and value.time() == datetime.min.time()
+        return value.date().isoformat() if is_day else value.isoformat()
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    key = {str(name): plain_value(value) for name, value in cell.key.items()}
+    return {"table": cell.table, "key": key, "column": cell.column}
+
+
+def _findings(analysis: Analysis, shop: OpenShop) -> dict[str, Any]:
+    period = analysis.period
+    return {
+        "name": analysis.name,
+        "lang": analysis.lang,
+        "period": {
+            "start_date": period.start_date.isoformat(),
+            "end_date": period.end_date.isoformat(),
+            "last_date": period.last_date.isoformat(),
+            "timezone": period.timezone,
+            "data_last_date": period.data_last_date.isoformat(),
+        },
+        "data": {"source": shop.name, "fingerprint": shop.fingerprint},
+        "verdict": analysis.headline.verdict,
+        "findings": [
+            {"name": one.name, "text": one.text, "value": plain_value(one.value), **_cell(one.cell)}
+            for one in analysis.findings
+        ],
+        "actions": [
+            {
+                "name": one.name,
+                "text": one.text,
+                "amount": plain_value(one.amount),
+                "ci_lower": plain_value(one.ci_lower),
+                "ci_upper": plain_value(one.ci_upper),
+                "basis": one.basis,
+                "evidence": one.evidence,
+                **_cell(one.cell),
+            }
+            for one in analysis.headline.actions
+        ],
+        "notes": list(analysis.notes),
+        "flags": list(analysis.flags),
+    }

@@ -1,0 +1,189 @@
+"""What a notebook shows of an analysis: the first screen, tables, findings, data, definitions, limits."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+from workbench.analysis import Action, Analysis
+from workbench.errors import ParameterError, nearest
+from workbench.glossary import metric
+from workbench.language import Language, format_amount, format_count, format_interval, say
+from workbench.period import zone
+from workbench.report.block import CHART_PLACE, Block, link
+from workbench.report.shop import OpenShop
+from workbench.report.table import format_column, html_table
+from workbench.report.words import column_label, column_unit, metrics_of
+
+EVIDENCE = {
+    "randomized": ("randomized test", "随机实验"),
+    "observed": ("observed, not tested", "观察所得，未经实验"),
+    "descriptive": ("description only", "仅为描述"),
+}
+
+
+def first_screen(analysis: Analysis, chart: Any = None) -> Block:
+    """Show the answer before anything else: verdict, short table, chart, and what to do.
+
+    Parameters
+    ----------
+    analysis
+        The finished analysis.
+    chart
+        An Altair chart of its tables, drawn at most 200 px high; None for none.
+    """
+    lang, headline = analysis.lang, analysis.headline
+    frame = headline.table
+    columns = [[str(value) for value in frame[name]] for name in frame.columns]
+    numeric = [number > 0 and _reads_as_number(column) for number, column in enumerate(columns)]
+    table = html_table([str(name) for name in frame.columns], columns, numeric, caption=headline.verdict, lang=lang)
+    flags = "".join(f'<p class="wb-flag" role="note">{escape(flag)}</p>' for flag in analysis.flags)
+    html = (
+        f'<p class="wb-meta">{_reach(analysis)}</p>{flags}<p class="wb-verdict">{escape(headline.verdict)}</p>'
+        f'<div class="wb-grid"><div class="wb-short">{table}</div>{CHART_PLACE if chart is not None else ""}</div>'
+        f"{_actions(headline.actions, lang)}"
+    )
+    lines = [headline.verdict, *analysis.flags, frame.to_string(index=False)]
+    lines += [f"- {action.text}" for action in headline.actions]
+    return Block("first-screen", html, "\n".join(lines), chart)
+
+
+def show_table(analysis: Analysis, name: str) -> Block:
+    """Show a table of the analysis, its columns named and written as the glossary says.
+
+    Raises
+    ------
+    ParameterError
+        If the analysis has no such table.
+    """
+    if name not in analysis.tables:
+        hint = nearest(name, analysis.tables, ".")
+        raise ParameterError(f'show_table: there is no table "{name}"{hint} Allowed: {", ".join(analysis.tables)}.')
+    frame, lang = analysis.tables[name], analysis.lang
+    html = _frame(frame, column_label(name, lang), lang)
+    return Block("table", f'<div class="wb-block" id="table-{escape(name)}">{html}</div>', frame.to_string(index=False))
+
+
+def show_findings(analysis: Analysis) -> Block:
+    """Show the findings, each with a way to the table it rests on."""
+    lang = analysis.lang
+    items = "".join(
+        f"<li>{escape(finding.text)} "
+        f'<small class="wb-source">{link(f"table-{finding.cell.table}", _cell_words(finding.cell, lang))}</small></li>'
+        for finding in analysis.findings
+    )
+    none = say(lang, "Nothing stands out in these data.", "这些数据中没有突出的发现。")
+    html = f'<ol class="wb-findings">{items}</ol>' if items else f"<p>{none}</p>"
+    return Block("findings", html, "\n".join(finding.text for finding in analysis.findings) or none)
+
+
+def show_data(analysis: Analysis, shop: OpenShop) -> Block:
+    """Show what the report was made from: tables with rows and reach, and what the check let pass."""
+    lang, contents = analysis.lang, shop.contents()
+    days = [_local_days(contents[name], analysis.period.timezone) for name in ("first_at", "last_at")]
+    columns = [
+        [str(table) for table in contents["table"]],
+        [format_count(float(count)) for count in contents["row_count"]],
+        *days,
+    ]
+    headers = say(lang, "Table|Rows|First day|Last day", "表|行数|首日|末日").split("|")
+    caption = say(lang, f"Data of {shop.name}", f"{shop.name} 的数据")
+    table = html_table(headers, columns, [False, True, True, True], caption=caption, lang=lang)
+    found = [
+        f"{warning.table}: {warning.message(lang)}{say(lang, f' ({warning.count:,})', f'（{warning.count:,}）')}"
+        for warning in shop.warnings
+    ]
+    title = say(lang, "What the check let pass", "检查放行的问题")
+    none = say(lang, "The check found nothing to warn of.", "检查没有发现需要提醒的问题。")
+    notes = f'<p class="wb-lead">{title}</p>{_bullets(found)}' if found else f"<p>{none}</p>"
+    source = f'<p class="wb-lead">{escape(say(lang, f"Source: {shop.name}", f"数据来源：{shop.name}"))}</p>'
+    text = f"{shop.name}\n{contents.to_string(index=False)}\n" + "\n".join(found or [none])
+    return Block("data", f"{source}{table}{notes}", text)
+
+
+def show_definitions(analysis: Analysis) -> Block:
+    """Show what each metric in the tables means, once."""
+    lang = analysis.lang
+    items, lines = [], []
+    for one in metrics_of(column for table in analysis.tables.values() for column in table.columns):
+        facts = [
+            (say(lang, "Formula", "公式"), one.formula(lang)),
+            (say(lang, "Window", "窗口"), one.window(lang)),
+            (say(lang, "Of", "分母"), one.denominator(lang)),
+        ]
+        body = "".join(f"<span><b>{escape(name)}</b> {escape(text)}</span>" for name, text in facts if text)
+        items.append(f'<dt id="def-{escape(one.id)}">{escape(one.name(lang))}</dt><dd>{body}</dd>')
+        lines.append(f"{one.name(lang)}: {one.formula(lang)}")
+    return Block("definitions", f'<dl class="wb-definitions">{"".join(items)}</dl>', "\n".join(lines))
+
+
+def show_limits(analysis: Analysis) -> Block:
+    """Show assumptions made and what the analysis cannot say."""
+    none = say(analysis.lang, "No limits are noted.", "没有记录局限。")
+    html = _bullets(analysis.notes) if analysis.notes else f"<p>{none}</p>"
+    return Block("limits", html, "\n".join(analysis.notes) or none)
+
+
+def _reach(analysis: Analysis) -> str:
+    period, lang = analysis.period, analysis.lang
+    built = datetime.now(UTC).astimezone(zone(period.timezone))
+    parts = [
+        f"{period.start_date} – {period.last_date} ({period.timezone})",
+        say(lang, f"data up to {period.data_last_date}", f"数据截至 {period.data_last_date}"),
+        say(lang, f"built {built:%Y-%m-%d %H:%M}", f"生成于 {built:%Y-%m-%d %H:%M}"),
+    ]
+    return "".join(f"<span>{escape(part)}</span>" for part in parts)
+
+
+def _actions(actions: Iterable[Action], lang: Language) -> str:
+    items = "".join(f"<li>{_action(action, lang)}</li>" for action in actions)
+    title = say(lang, "What to do", "建议")
+    return f'<p class="wb-lead wb-actions-lead">{title}</p><ol class="wb-actions">{items}</ol>' if items else ""
+
+
+def _action(action: Action, lang: Language) -> str:
+    evidence = say(lang, *EVIDENCE[action.evidence])
+    worth = ""
+    if action.amount is not None:
+        interval = format_interval(action.ci_lower, action.ci_upper, lang, "amount")
+        between = f" <span>({interval})</span>" if interval else ""
+        worth = f"<strong>{format_amount(action.amount, lang)}</strong>{between} "
+    return (
+        f'<span class="wb-advice">{escape(action.text)}</span> <span class="wb-worth">{worth}<small>'
+        f'{escape(action.basis)}</small> <span class="wb-evidence wb-{action.evidence}">{evidence}</span></span>'
+    )
+
+
+def _reads_as_number(column: list[str]) -> bool:
+    """Whether the texts of a column are numbers, so that they align right."""
+    filled = [text for text in column if text not in ("", "–")]
+    return bool(filled) and all(text.lstrip("+−-±~≈<>¥$€£ ")[:1].isdigit() for text in filled)
+
+
+def _frame(frame: pd.DataFrame, caption: str, lang: Language) -> str:
+    units = [column_unit(str(name)) for name in frame.columns]
+    defined = [metric(str(name)) for name in frame.columns]
+    numeric = [pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype) for dtype in frame.dtypes]
+    return html_table(
+        [column_label(str(name), lang) for name in frame.columns],
+        [format_column(frame[name], unit, lang) for name, unit in zip(frame.columns, units, strict=True)],
+        numeric,
+        caption=caption,
+        lang=lang,
+        targets=[f"def-{one.id}" if one else "" for one in defined],
+    )
+
+
+def _cell_words(cell: Any, lang: Language) -> str:
+    return escape(f"{column_label(cell.table, lang)} · {column_label(cell.column, lang)}")
+
+
+def _bullets(sentences: Iterable[str]) -> str:
+    return f'<ul class="wb-notes">{"".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)}</ul>'
+
+
+def _local_days(instants: pd.Series, timezone: str) -> list[str]:
+    local = pd.to_datetime(instants, utc=True).dt.tz_convert(timezone)
+    return ["–" if pd.isna(instant) else instant.strftime("%Y-%m-%d") for instant in local]

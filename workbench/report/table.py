@@ -1,0 +1,132 @@
+"""Tables of a report: numbers as people read them, in HTML that a screen reader can follow."""
+
+from collections.abc import Callable, Sequence
+from html import escape
+
+import pandas as pd
+
+from workbench.language import Language, format_count, format_rate, say
+from workbench.report.block import link
+
+LONG_TABLE = 30
+ROWS_BEFORE_FOLD = 15
+LONGEST_ON_ONE_LINE = 26
+Unit = str
+UNIT_BY_ENDING = {
+    "_rate": "rate", "_share": "rate", "_amount": "amount", "_revenue": "amount", "_value": "amount",
+    "_count": "count", "_credit": "number", "_hours": "number", "_days": "number",
+}  # fmt: skip
+
+
+def format_column(values: pd.Series, unit: Unit, lang: Language) -> list[str]:
+    """Write a column in its unit: rates as per cent, money and counts with thousands separators.
+
+    Examples
+    --------
+    >>> format_column(pd.Series([0.25, None]), "rate", "en"), format_column(pd.Series([1234.5]), "amount", "en")
+    (['25.0%', '–'], ['1,234'])
+    """
+    if isinstance(values.dtype, pd.DatetimeTZDtype) or pd.api.types.is_datetime64_dtype(values.dtype):
+        return ["–" if pd.isna(value) else _day_or_instant(value) for value in values]
+    if pd.api.types.is_bool_dtype(values.dtype):
+        return [_yes_no(value, lang) for value in values]
+    if not pd.api.types.is_numeric_dtype(values.dtype):
+        return [_text(value, lang) for value in values]
+    write = _number_writer(values, unit)
+    return ["–" if pd.isna(value) else write(float(value)).replace("-", "−") for value in values]
+
+
+def _number_writer(values: pd.Series, unit: Unit) -> Callable[[float], str]:
+    if unit == "rate":
+        return format_rate
+    if unit == "count":
+        return format_count
+    largest = float(values.abs().max()) if values.notna().any() else 0.0
+    whole = bool((values.dropna() % 1 == 0).all()) and unit != "amount"
+    digits = 0 if whole or largest >= 1000 else 2 if largest >= 1 else 4
+    return lambda value: f"{value:,.{digits}f}"
+
+
+def _day_or_instant(value: pd.Timestamp) -> str:
+    return value.strftime("%Y-%m-%d" if value == value.normalize() else "%Y-%m-%d %H:%M")
+
+
+def _yes_no(value: object, lang: Language) -> str:
+    return "–" if value is None or value is pd.NA else say(lang, "yes", "是") if value else say(lang, "no", "否")
+
+
+def _text(value: object, lang: Language) -> str:
+    if isinstance(value, bool):
+        return _yes_no(value, lang)
+    if value is None or value is pd.NA or value is pd.NaT or value != value:
+        return "–"
+    return str(value)
+
+
+def html_table(
+    headers: Sequence[str],
+    columns: Sequence[Sequence[str]],
+    numeric: Sequence[bool],
+    *,
+    caption: str,
+    lang: Language,
+    targets: Sequence[str] | None = None,
+) -> str:
+    """Build a table; a long one shows its first rows and folds the rest, a wide one scrolls in its own box.
+
+    Parameters
+    ----------
+    headers, columns, numeric
+        Heading, cells and whether to align right, for each column.
+    caption
+        What the table holds, for screen readers.
+    lang
+        Language of the words around it.
+    targets
+        For each column the place that defines it, or "".
+    """
+    rows = list(zip(*columns, strict=True))
+    head = _head(headers, numeric, targets or [""] * len(headers))
+    folded = len(rows) > LONG_TABLE
+    shown = _box(head, rows[:ROWS_BEFORE_FOLD] if folded else rows, numeric, caption)
+    if not folded:
+        return shown
+    rest = len(rows) - ROWS_BEFORE_FOLD
+    words = say(lang, f"Show {rest} more rows", f"再显示 {rest} 行")
+    more = _box(head, rows[ROWS_BEFORE_FOLD:], numeric, caption)
+    return f'{shown}<details class="wb-more"><summary>{words}</summary>{more}</details>'
+
+
+def _head(headers: Sequence[str], numeric: Sequence[bool], targets: Sequence[str]) -> str:
+    cells = [
+        f'<th scope="col"{_side(is_number)}>{link(target, escape(header)) if target else escape(header)}</th>'
+        for header, is_number, target in zip(headers, numeric, targets, strict=True)
+    ]
+    return f"<thead><tr>{''.join(cells)}</tr></thead>"
+
+
+def _box(head: str, rows: Sequence[Sequence[str]], numeric: Sequence[bool], caption: str) -> str:
+    body = "".join(f"<tr>{_row(row, numeric)}</tr>" for row in rows)
+    label = escape(caption)
+    return (
+        f'<div class="wb-scroll" role="region" aria-label="{label}" tabindex="0"><table class="wb-table">'
+        f'<caption class="wb-unseen">{label}</caption>{head}<tbody>{body}</tbody></table></div>'
+    )
+
+
+def _row(row: Sequence[str], numeric: Sequence[bool]) -> str:
+    first = f'<th scope="row"{_side(numeric[0])}>{escape(row[0])}</th>' if row else ""
+    return first + "".join(
+        f"<td{_side(is_number) or _length(cell)}>{escape(cell)}</td>"
+        for cell, is_number in zip(row[1:], numeric[1:], strict=True)
+    )
+
+
+def _side(is_number: bool) -> str:
+    return ' class="wb-number"' if is_number else ""
+
+
+def _length(text: str) -> str:
+    """Let sentences wrap; dates and names stay on one line. A Chinese character is as wide as two letters."""
+    width = len(text) + sum(character > "\u2e7f" for character in text)
+    return ' class="wb-long"' if width > LONGEST_ON_ONE_LINE else ""
