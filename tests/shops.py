@@ -15,7 +15,7 @@ def frame(columns: str, *rows: tuple, times: tuple[str, ...] = ()) -> pd.DataFra
     table = pd.DataFrame(list(rows), columns=columns.split())
     for name in table.columns:
         if name.endswith("_at") or name in times:
-            table[name] = pd.to_datetime(table[name], utc=True)
+            table[name] = pd.to_datetime(table[name], utc=True, format="ISO8601")
     return table
 
 

@@ -1,0 +1,108 @@
+"""The coupon scorecard by hand, on the sample's planted stories, and in the face of bad input."""
+
+import math
+
+import pytest
+from shops import frame, write_shop
+
+from workbench import open_shop
+from workbench.coupon import charts, evaluate_coupons
+from workbench.errors import ParameterError
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """Coupon a: three grants, two used on paid orders, one on an unpaid order; order 2 stacks a and b.
+
+    Order 4 carries no coupon. Data end after 15 April 2026.
+    """
+    return open_shop(
+        write_shop(
+            tmp_path / "shop",
+            orders=frame(
+                "order_id user_id submitted_at paid_at gross_amount coupon_discount_amount other_discount_amount",
+                (1, "u1", "2026-03-02", "2026-03-02", 100.0, 20.0, 0.0),
+                (2, "u2", "2026-03-03", "2026-03-03", 200.0, 30.0, 10.0),
+                (3, "u3", "2026-03-04", None, 100.0, 20.0, 0.0),
+                (4, "u1", "2026-03-20", "2026-03-20", 60.0, 0.0, 0.0),
+                (5, "u4", "2026-04-15", "2026-04-15", 40.0, 0.0, 0.0),
+            ),
+            coupons=frame(
+                "coupon_id name kind",
+                ("a", "=Ten <b>off</b>", "full_reduction"),
+                ("b", "", None),
+                ("z", "Unused", None),
+            ),
+            coupon_grants=frame(
+                "grant_id coupon_id user_id granted_at redeemed_at order_id discount_amount",
+                (1, "a", "u1", "2026-03-01", "2026-03-02", 1, 20.0),
+                (2, "a", "u2", "2026-03-01", "2026-03-03", 2, 25.0),
+                (3, "a", "u3", "2026-03-01", "2026-03-04", 3, 20.0),
+                (4, "b", "u2", "2026-03-01", "2026-03-03", 2, 5.0),
+                (5, "b", "u5", "2026-03-01", None, None, None),
+            ),
+        )
+    )
+
+
+def test_by_hand(shop):
+    card = evaluate_coupons(shop).tables["coupon_scorecard"]
+    assert card["level"].tolist() == ["coupon"] * 3 + ["all"]
+    a, b, z, every = (card.iloc[i] for i in range(4))
+    assert card["coupon_id"].tolist()[:3] == ["a", "b", "z"]
+    assert card["coupon_id"].isna().tolist() == [False, False, False, True]
+    assert a[["granted_count", "redeemed_count", "order_count"]].tolist() == [3, 2, 2]
+    assert a["redemption_rate"] == pytest.approx(2 / 3)
+    assert a[["gross_amount", "coupon_discount_amount", "paid_amount"]].tolist() == [300.0, 45.0, 240.0]
+    assert a["subsidy_rate"] == pytest.approx(45 / 300)
+    assert a["average_order_value"] == 120.0
+    # u1's first order with a, on 2 March, is followed 30 days and repeated on 20 March; u2's is not repeated
+    assert (a["repurchase_rate_30_eligible_count"], a["repurchase_rate_30"]) == (2, 0.5)
+    assert math.isnan(a["repurchase_rate_60"])
+    assert b[["granted_count", "redeemed_count", "coupon_discount_amount"]].tolist() == [2, 1, 5.0]
+    assert (b["coupon_name"], z["granted_count"]) == ("b", 0)
+    assert math.isnan(z["redemption_rate"])
+    # all together: each order once, both discounts; of four paid orders and 80 + 160 + 60 + 40 paid
+    assert every[["granted_count", "redeemed_count", "order_count"]].tolist() == [5, 3, 2]
+    assert every[["gross_amount", "coupon_discount_amount"]].tolist() == [300.0, 50.0]
+    assert (every["order_share"], every["amount_share"]) == (2 / 4, pytest.approx(240 / 340))
+
+
+def test_grants_count_by_their_day_and_orders_by_theirs(shop):
+    card = (
+        evaluate_coupons(shop, start_date="2026-03-03", end_date="2026-03-04")
+        .tables["coupon_scorecard"]
+        .set_index("coupon_id")
+    )
+    assert card.loc["a", ["granted_count", "order_count", "gross_amount"]].tolist() == [0, 1, 200.0]
+
+
+def test_a_period_without_orders_prints_no_zeros(shop):
+    analysis = evaluate_coupons(shop, start_date="2026-02-01", end_date="2026-02-10")
+    assert "No paid order with a coupon" in analysis.headline.verdict
+    assert analysis.tables["coupon_scorecard"][["order_count", "subsidy_rate"]].isna().all().all()
+
+
+def test_the_invitation_coupon_stands_out(sample, truth):
+    analysis = evaluate_coupons(sample, timezone="Asia/Shanghai")
+    lowest = next(one for one in analysis.findings if one.name == "lowest_repurchase")
+    card = analysis.tables["coupon_scorecard"].set_index("coupon_id")
+    assert card.loc[lowest.cell.key["coupon_id"], "coupon_kind"] == "invitation"
+    every = card[card["level"] == "all"].iloc[0]
+    coupons = card[card["level"] == "coupon"]
+    assert coupons["coupon_discount_amount"].sum() == pytest.approx(every["coupon_discount_amount"], abs=0.01)
+    assert coupons["granted_count"].sum() == every["granted_count"]
+    assert any("not causal" in note.lower() or "causal" in note for note in analysis.notes)
+
+
+def test_both_languages_draw(sample):
+    for lang in ("en", "zh"):
+        analysis = evaluate_coupons(sample, lang=lang)
+        assert charts.subsidy_picture(analysis, 0.2).to_dict()["title"]
+        assert charts.usage_picture(analysis).to_dict()["title"]
+
+
+@pytest.mark.parametrize("limit", [0, 1, -0.2])
+def test_subsidy_limit_is_checked(shop, limit):
+    with pytest.raises(ParameterError, match="subsidy_limit"):
+        evaluate_coupons(shop, subsidy_limit=limit)
