@@ -93,12 +93,12 @@ class World:
 
 
 def make_places(truth: Truth, days: int) -> Places:
-    """Turn the planted slots and creatives into lookup arrays; a page is a matrix of floors by positions."""
+    """Turn the planted slots and creatives into lookup arrays; a page is a matrix of floors by columns."""
     slots = truth.slots
     by_page = {}
     for page in READING:
         own = [place for place, slot in enumerate(slots) if slot.page == page]
-        width = max(slots[place].position for place in own)
+        width = max(slots[place].column for place in own)
         by_page[page] = np.array(own).reshape(-1, width)
     return Places(
         click_rate=np.array([slot.click_rate for slot in slots]),

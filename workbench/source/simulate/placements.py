@@ -16,6 +16,7 @@ LAYOUT_SEED = 20260301  # creatives are the same in every sample, so that sample
 class Slot:
     """A place on a page.
 
+    ``position`` counts from the top of the page, ``column`` from the left of its floor, both from 1.
     ``click_rate`` is the chance that an exposure of an average creative is clicked. The three multipliers scale
     what follows a click: opening a detail page, adding to the cart, ordering what lies in the cart.
     """
@@ -25,6 +26,7 @@ class Slot:
     page: str
     floor: int
     position: int
+    column: int
     kind: str
     click_rate: float
     detail_multiplier: float = 1.0
@@ -44,16 +46,16 @@ class Content:
     product_place: int
 
 
-# page, English name, Chinese name, floors, positions on each floor, kind, click rate of its first place
+# page, English name, Chinese name, floors, columns on each floor, kind, click rate of its first place
 PAGES = (
     ("home", "Home banner", "首页横幅", 1, 3, "banner", 0.11),
-    ("home", "Home icon", "首页金刚位", 1, 3, "icon", 0.10),
-    ("home", "Home product", "首页商品位", 8, 3, "product", 0.11),
-    ("category", "Category place", "分类页资源位", 8, 1, "product", 0.12),
-    ("topic", "Topic place", "专题页资源位", 10, 1, "product", 0.08),
-    ("cart", "Cart suggestion", "购物车推荐位", 5, 1, "product", 0.07),
-    ("profile", "Profile place", "个人页资源位", 5, 1, "banner", 0.05),
-    ("search", "Search suggestion", "搜索推荐位", 2, 1, "icon", 0.08),
+    ("home", "Home icon", "金刚位", 1, 3, "icon", 0.10),
+    ("home", "Home pick", "首页商品", 8, 3, "product", 0.11),
+    ("category", "Category", "分类页", 8, 1, "product", 0.12),
+    ("topic", "Topic", "专题页", 10, 1, "product", 0.08),
+    ("cart", "Cart pick", "购物车推荐", 5, 1, "product", 0.07),
+    ("profile", "Profile", "个人页", 5, 1, "banner", 0.05),
+    ("search", "Search", "搜索推荐", 2, 1, "icon", 0.08),
 )
 TOPIC_ENTRY = ("home", 2, 1)
 HIDDEN_GEMS = (("home", 7, 3), ("home", 9, 2), ("category", 6, 1))
@@ -63,23 +65,24 @@ def planted_slots() -> tuple[Slot, ...]:
     """Give all slots of the shop in page order, stories included."""
     slots: list[Slot] = []
     floors_above: dict[str, int] = {}
-    for page, english, chinese, floors, positions, kind, first_rate in PAGES:
+    for page, english, chinese, floors, columns, kind, first_rate in PAGES:
         above = floors_above.get(page, 0)
-        for number in range(floors * positions):
-            floor, position = above + number // positions + 1, number % positions + 1
-            rate = first_rate * (number // positions + 1) ** -0.25 * position**-0.30
-            name = f"{english} {number + 1} · {chinese} {number + 1}"
-            slot_id = f"{page}_f{floor:02d}_p{position}"
-            slots.append(with_story(Slot(slot_id, name, page, floor, position, kind, round(rate, 4))))
+        for number in range(floors * columns):
+            floor, column = above + number // columns + 1, number % columns + 1
+            rate = first_rate * (number // columns + 1) ** -0.25 * column**-0.30
+            name = f"{english} {number + 1} {chinese}"
+            slot_id = f"{page}_f{floor:02d}_p{column}"
+            position = sum(one.page == page for one in slots) + 1
+            slots.append(with_story(Slot(slot_id, name, page, floor, position, column, kind, round(rate, 4))))
         floors_above[page] = above + floors
     return tuple(slots)
 
 
 def with_story(slot: Slot) -> Slot:
     """Plant the topic page that attracts and does not sell, and the low places that earn more than they look."""
-    place = (slot.page, slot.floor, slot.position)
+    place = (slot.page, slot.floor, slot.column)
     if place == TOPIC_ENTRY:
-        name = "Topic page entry · 专题页入口"
+        name = "Topic entry 专题入口"
         return replace(
             slot,
             name=name,

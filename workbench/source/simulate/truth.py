@@ -249,7 +249,7 @@ CHANNELS = (
 COUPONS = (
     Coupon(
         coupon_id="c01",
-        name="Invitation coupon · 邀请有礼券",
+        name="Invitation 邀请券",
         kind="invitation",
         trigger="invited",
         face_value=25.0,
@@ -264,7 +264,7 @@ COUPONS = (
     ),
     Coupon(
         coupon_id="c02",
-        name="Loyal shopper gift · 老客回馈券",
+        name="Loyal gift 老客券",
         kind="full_reduction",
         trigger="cart",
         face_value=30.0,
@@ -278,7 +278,7 @@ COUPONS = (
     ),
     Coupon(
         coupon_id="c03",
-        name="Return boost · 回流加油券",
+        name="Return boost 回流券",
         kind="full_reduction",
         trigger="holdout",
         face_value=18.0,
@@ -292,7 +292,7 @@ COUPONS = (
     ),
     Coupon(
         coupon_id="c04",
-        name="Coupon centre · 领券中心券",
+        name="Coupon centre 领券中心",
         kind="full_reduction",
         trigger="centre",
         face_value=20.0,
@@ -306,7 +306,7 @@ COUPONS = (
     ),
     Coupon(
         coupon_id="c05",
-        name="Newcomer coupon · 新人券",
+        name="Newcomer 新人券",
         kind="new_customer",
         trigger="arrival",
         face_value=15.0,
@@ -319,7 +319,7 @@ COUPONS = (
     ),
     Coupon(
         coupon_id="c06",
-        name="Festival ten percent · 节日九折券",
+        name="Festival 10% 九折券",
         kind="percentage",
         trigger="campaign",
         face_value=0.1,
@@ -332,7 +332,7 @@ COUPONS = (
     ),
     Coupon(
         coupon_id="c07",
-        name="Free order draw · 免单券",
+        name="Free order 免单券",
         kind="free_order",
         trigger="lottery",
         face_value=80.0,
@@ -346,7 +346,7 @@ COUPONS = (
     ),
     Coupon(
         coupon_id="c08",
-        name="Checkout coupon · 支付礼券",
+        name="Checkout 支付礼券",
         kind="full_reduction",
         trigger="timing",
         face_value=15.0,
