@@ -7,8 +7,8 @@ from typing import Literal
 
 import pandas as pd
 
-from workbench.calendar import Period
 from workbench.language import Language
+from workbench.period import Period
 
 Evidence = Literal["randomized", "observed", "descriptive"]
 

@@ -77,14 +77,16 @@ def funnel_picture(analysis: Analysis) -> alt.LayerChart:
         color=alt.condition(marked, alt.value(_ORANGE), alt.value(_GREY)),
         strokeWidth=alt.condition(marked, alt.value(3), alt.value(1.5)),
     )
-    return alt.layer(lines).properties(
+    last = base.transform_filter((alt.datum.channel == highlighted) & (alt.datum.step == steps[-1]))
+    name = last.mark_text(align="right", dy=14, fontWeight="bold", color=_ORANGE).encode(text="channel:N")
+    return alt.LayerChart(layer=[lines, name]).properties(
         width="container",
         height=260,
         title=alt.Title(_wrapped(title), anchor="start", subtitle=_period(analysis)),
     )
 
 
-def repurchase_picture(analysis: Analysis) -> alt.FacetChart | alt.LayerChart:
+def repurchase_picture(analysis: Analysis) -> alt.LayerChart:
     """Repurchase rates with intervals at each window, channels side by side."""
     lang = analysis.lang
     card = analysis.tables["channel_scorecard"]

@@ -6,7 +6,6 @@ from typing import Any
 import pandas as pd
 
 from workbench.analysis import Analysis
-from workbench.calendar import HOUR_MS, Period, local_date
 from workbench.channel.findings import channel_findings, channel_headline
 from workbench.language import Language, say
 from workbench.metrics.funnel import funnel_reach
@@ -19,6 +18,7 @@ from workbench.metrics.population import (
     population_users,
 )
 from workbench.parameters import check_choices, check_days, check_positive, check_rate
+from workbench.period import HOUR_MS, Period, local_date
 from workbench.source.shop import Shop
 from workbench.stats.intervals import ratio_by_bucket, wilson
 from workbench.stats.tables import divide, repurchase_columns
@@ -204,10 +204,8 @@ def _funnel(
     events = member_events(shop.events, members, period)
     reached = shop.collect(funnel_reach(events, steps, round(window_hours * HOUR_MS), "channel"))
     wide = reached.set_index("channel").reindex(scorecard["channel"]).fillna(0)
-    long = (
-        wide.set_axis(range(1, len(steps) + 1), axis=1).rename_axis(columns="step_index").stack().rename("user_count")
-    )
-    table = long.reset_index()
+    wide.columns = pd.RangeIndex(1, len(steps) + 1)
+    table = wide.stack().reset_index().set_axis(["channel", "step_index", "user_count"], axis=1)
     if not table["user_count"].sum():
         return pd.DataFrame(columns=columns)
     table["step"] = [steps[index - 1] for index in table["step_index"]]

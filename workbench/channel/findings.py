@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from workbench.analysis import Action, Cell, Finding, Headline
-from workbench.calendar import Period
 from workbench.language import Language, format_amount, format_count, format_interval, format_rate, say
 from workbench.metrics.population import Population
+from workbench.period import Period
 
 MIN_USERS = 30
 """Channels with fewer users with an elapsed window are not ranked."""
@@ -242,7 +242,7 @@ def _leak_findings(funnel: pd.DataFrame, scorecard: pd.DataFrame, lang: Language
     overall = (totals / totals.shift()).rename("all_rate")
     steps = funnel[(funnel["step_index"] > 1)].join(overall, on="step_index")
     base = funnel.set_index(["channel", "step_index"])["user_count"]
-    steps["base_count"] = [base.loc[(row.channel, row.step_index - 1)] for row in steps.itertuples()]
+    steps["base_count"] = [base.loc[(row["channel"], row["step_index"] - 1)] for row in steps.to_dict("records")]
     steps = steps[(steps["base_count"] >= MIN_USERS) & (steps["channel"] != "(unknown)")]
     steps = steps.assign(lost=(steps["all_rate"] - steps["step_rate"]) * steps["base_count"])
     found = []

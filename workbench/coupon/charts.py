@@ -21,7 +21,7 @@ def _period(analysis: Analysis) -> str:
 def subsidy_picture(analysis: Analysis, subsidy_limit: float) -> alt.LayerChart:
     """Subsidy rate of each coupon with its interval against the limit; for the first screen."""
     lang = analysis.lang
-    card = _coupons(analysis).sort_values("coupon_discount_amount", ascending=False).head(7)
+    card = _coupons(analysis).sort_values("coupon_discount_amount", ascending=False).head(8)
     card = card.assign(is_over=card["subsidy_rate"] > subsidy_limit)
     rate = say(lang, "subsidy rate", "补贴率")
     base = alt.Chart(card).encode(

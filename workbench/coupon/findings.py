@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from workbench.analysis import Action, Cell, Finding, Headline
-from workbench.calendar import Period
 from workbench.language import Language, format_amount, format_count, format_interval, format_rate, say
+from workbench.period import Period
 from workbench.source.shop import Shop
 
 MIN_ORDERS = 30
@@ -58,11 +58,10 @@ def _verdict(card: pd.DataFrame, period: Period, lang: Language, limit: float) -
     side = say(lang, "above", "高于") if total["subsidy_rate"] > limit else say(lang, "within", "未超过")
     return say(
         lang,
-        f"Coupons took {format_amount(total['coupon_discount_amount'], lang)} off, {format_rate(total['subsidy_rate'])} of the "
-        f"orders they were used on, {side} the limit of {format_rate(limit, 0)}; {len(over)} of {len(known)} coupons "
-        f"exceed it. Not causal: some of these orders would have come anyway.",
+        f"Coupons took {format_amount(total['coupon_discount_amount'], lang)} off, {format_rate(total['subsidy_rate'])} of "
+        f"their orders, {side} the limit of {format_rate(limit, 0)}; {len(over)} of {len(known)} exceed{'s' if len(over) == 1 else ''} it. Not causal.",
         f"优惠券共减免 {format_amount(total['coupon_discount_amount'], lang)}，占用券订单 {format_rate(total['subsidy_rate'])}，"
-        f"{side} {format_rate(limit, 0)} 的上限；{len(known)} 张券中 {len(over)} 张超限。非因果：部分订单本来就会发生。",
+        f"{side} {format_rate(limit, 0)} 的上限；{len(known)} 张券中 {len(over)} 张超限。非因果。",
     )
 
 
@@ -70,7 +69,7 @@ def _headline_table(card: pd.DataFrame, lang: Language, days: Sequence[int]) -> 
     window = _window(days)
     coupons = _coupons(card).sort_values(["coupon_discount_amount", "redeemed_count"], ascending=False)
     rows = []
-    for row in [*coupons.head(6).to_dict("records"), _total(card)]:
+    for row in [*coupons.head(5).to_dict("records"), _total(card)]:
         name = say(lang, "All coupons", "全部优惠券") if row["level"] == "all" else row["coupon_name"]
         cells = {
             say(lang, "Coupon", "优惠券"): name,

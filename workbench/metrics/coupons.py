@@ -6,9 +6,9 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from workbench.calendar import Period
 from workbench.metrics.orders import paid_in_period
 from workbench.metrics.repurchase import next_payments, repurchase_counts
+from workbench.period import Period
 
 ALL_COUPONS = "(all)"
 

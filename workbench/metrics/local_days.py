@@ -2,7 +2,7 @@
 
 import ibis.expr.types as ir
 
-from workbench.calendar import DAY_MS, Period, utc_offsets
+from workbench.period import DAY_MS, Period, utc_offsets
 
 
 def local_day(instant_ms: ir.IntegerValue, period: Period) -> ir.IntegerValue:

@@ -3,7 +3,7 @@
 import ibis.expr.types as ir
 from ibis import _
 
-from workbench.calendar import Period
+from workbench.period import Period
 
 
 def paid_orders(orders: ir.Table) -> ir.Table:

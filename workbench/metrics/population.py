@@ -7,10 +7,10 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from workbench.calendar import DAY_MS, Period
 from workbench.contract import UNKNOWN
 from workbench.metrics.orders import first_payments, paid_in_period
 from workbench.metrics.repurchase import next_payments, repurchase_counts
+from workbench.period import DAY_MS, Period
 
 Population = Literal["new", "active"]
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import ibis.expr.types as ir
 from ibis import _
 
-from workbench.calendar import DAY_MS, Period
 from workbench.metrics.local_days import local_day
+from workbench.period import DAY_MS, Period
 
 
 def next_payments(origins: ir.Table, paid: ir.Table, period: Period, by: Sequence[str]) -> ir.Table:

@@ -7,9 +7,9 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from workbench.calendar import HOUR_MS, Period
 from workbench.contract import CLICK, DIRECT, EXPOSURE
 from workbench.metrics.funnel import total_order
+from workbench.period import HOUR_MS, Period
 
 CreditModel = Literal["first", "last", "linear"]
 _TOUCH, _CONVERSION, _PAYMENT = 0, 1, 2

@@ -9,13 +9,13 @@ import pandas as pd
 from ibis import _
 
 from workbench.analysis import Analysis
-from workbench.calendar import Period
 from workbench.contract import DIRECT, EVENT_RANK
 from workbench.errors import ParameterError, nearest
 from workbench.language import Language, say
 from workbench.metrics.orders import amount_by_user, paid_in_period, paid_orders
 from workbench.metrics.touches import CreditModel, credit_by_bucket, promotion_counts
 from workbench.parameters import check_choices, check_positive, check_rate
+from workbench.period import Period
 from workbench.slot.findings import slot_findings, slot_headline
 from workbench.slot.focus import slot_focus
 from workbench.source.shop import Shop
@@ -153,7 +153,7 @@ def _metrics(shop: Shop, counts: pd.DataFrame, names: pd.DataFrame, confidence_l
     table["ci_lower"] = pd.Series(lower, index=table.index).mask(impossible)
     table["ci_upper"] = pd.Series(upper, index=table.index).mask(impossible)
     table["clicks_per_clicker"] = divide(table["click_count"], table["clicker_count"])
-    table["reason"] = np.where(impossible, "clicks_above_exposures", None)
+    table["reason"] = pd.Series(None, index=table.index, dtype=object).mask(impossible, "clicks_above_exposures")
     if not shop.user_ids_known:
         table[["viewer_count", "clicker_count", "clicks_per_clicker"]] = float("nan")
     first = [

@@ -29,8 +29,8 @@ def _traffic(analysis: Analysis) -> pd.DataFrame:
     table = metrics.merge(mine[["credited_id", "conversion_credit"]], left_on="slot_id", right_on="credited_id")
     table = table[table["click_count"] > 0]
     table["orders_per_click"] = table["conversion_credit"] / table["click_count"]
-    focus = analysis.tables["slot_focus"]["slot_id"].tolist()
-    table["label"] = table["slot_name"].where(table["slot_id"].isin(focus), "")
+    numbers = {slot: str(number) for number, slot in enumerate(analysis.tables["slot_focus"]["slot_id"], start=1)}
+    table["label"] = table["slot_id"].map(numbers).fillna("")
     return table[["slot_name", "page", "position", "click_count", "conversion_credit", "orders_per_click", "label"]]
 
 
@@ -52,7 +52,7 @@ def traffic_picture(analysis: Analysis) -> alt.LayerChart:
             "click_count:Q",
             title=say(lang, "clicks (log scale)", "点击（对数）"),
             scale=x_scale,
-            axis=alt.Axis(format="~s", tickCount=4),
+            axis=alt.Axis(format="~s", values=[10**power for power in range(8)]),
         ),
         y=alt.Y(
             "orders_per_click:Q",
@@ -73,15 +73,9 @@ def traffic_picture(analysis: Analysis) -> alt.LayerChart:
             alt.Tooltip("orders_per_click:Q", title=say(lang, "orders per click", "订单/点击"), format=".2%"),
         ],
     )
-    right = table["click_count"].median()
-    left_names = (
-        base.transform_filter(f"datum.label != '' && datum.click_count <= {right}")
-        .mark_text(align="left", dx=7, dy=-6, limit=150)
-        .encode(text="label:N")
-    )
-    right_names = (
-        base.transform_filter(f"datum.label != '' && datum.click_count > {right}")
-        .mark_text(align="right", dx=-7, dy=-6, limit=150)
+    names = (
+        base.transform_filter("datum.label != ''")
+        .mark_text(dy=-11, fontWeight="bold", fontSize=12, color=_ORANGE)
         .encode(text="label:N")
     )
     lines = alt.Chart(middle)
@@ -90,10 +84,10 @@ def traffic_picture(analysis: Analysis) -> alt.LayerChart:
     named = int((table["label"] != "").sum())
     title = say(
         lang,
-        f"Traffic × conversion: {named} of {len(table)} slots stand out (dashed: medians)",
-        f"流量 × 转化：{len(table)} 个坑位中 {named} 个突出（虚线为中位）",
+        f"Traffic × conversion: the {named} numbered of {len(table)} stand out",
+        f"流量 × 转化：{len(table)} 个坑位中编号的 {named} 个突出",
     )
-    return (vertical + horizontal + points + left_names + right_names).properties(
+    return (vertical + horizontal + points + names).properties(
         width="container", height=170, title=alt.Title(wrap(title, 52), anchor="start")
     )
 

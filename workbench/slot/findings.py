@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import pandas as pd
 
 from workbench.analysis import Action, Cell, Finding, Headline
-from workbench.calendar import Period
 from workbench.contract import DIRECT
 from workbench.language import Language, format_count, format_interval, format_rate, say
+from workbench.period import Period
 
 _WHY = {
-    "leaks": ("many clicks, few orders", "点击多、成交少"),
-    "hidden": ("sells well, little seen", "转化好、曝光少"),
-    "not_clicked": ("much seen, little clicked", "曝光多、点击少"),
+    "leaks": ("few orders", "成交少"),
+    "hidden": ("little seen", "曝光少"),
+    "not_clicked": ("few clicks", "点击少"),
 }
 
 
@@ -84,16 +84,17 @@ def _verdict(
 
 
 def _focus_table(focus: pd.DataFrame, lang: Language) -> pd.DataFrame:
+    """Rows are numbered as the points of the picture beside it."""
     return pd.DataFrame(
         [
             {
-                say(lang, "Slot", "坑位"): row["slot_name"],
+                say(lang, "Slot", "坑位"): f"{number} {row['slot_name']}",
                 say(lang, "Clicks", "点击"): format_count(row["click_count"]),
                 say(lang, "CTR", "点击率"): format_rate(row["click_through_rate"]),
-                say(lang, "Orders / click", "订单/点击"): format_rate(row["orders_per_click"], 2),
+                say(lang, "Orders / click", "订单/点击"): format_rate(row["orders_per_click"]),
                 say(lang, "Why", "原因"): say(lang, *_WHY[row["reason"]]),
             }
-            for row in focus.to_dict("records")
+            for number, row in enumerate(focus.to_dict("records"), start=1)
         ]
     )
 
@@ -117,9 +118,9 @@ def _action(row: dict, lang: Language) -> Action:
     told = {
         "leaks": (
             f"Fix what {row['slot_name']} leads to: {format_rate(row['orders_per_click'], 2)} orders per click, "
-            f"the median slot has {format_rate(row['compared_with'], 2)}.",
+            f"comparable slots {format_rate(row['compared_with'], 2)}.",
             f"改进 {row['slot_name']} 的落地页：每次点击成交 {format_rate(row['orders_per_click'], 2)}，"
-            f"中位坑位为 {format_rate(row['compared_with'], 2)}。",
+            f"可比坑位中位 {format_rate(row['compared_with'], 2)}。",
         ),
         "hidden": (
             f"Move {row['slot_name']} up: {format_rate(row['orders_per_click'], 2)} orders per click "
@@ -129,7 +130,7 @@ def _action(row: dict, lang: Language) -> Action:
         ),
         "not_clicked": (
             f"Change the content of {row['slot_name']}: {format_rate(row['click_through_rate'])} click, "
-            f"the page's median is {format_rate(row['compared_with'])}.",
+            f"comparable slots {format_rate(row['compared_with'])}.",
             f"更换 {row['slot_name']} 的内容：点击率 {format_rate(row['click_through_rate'])}，"
             f"同页中位 {format_rate(row['compared_with'])}。",
         ),
@@ -146,7 +147,7 @@ def _action(row: dict, lang: Language) -> Action:
             lang,
             "paid amount in the period if it rose to the median"
             if upper
-            else "paid amount in the period if it were seen as often as the median slot",
+            else "paid amount in the period if it were seen as often as comparable slots",
             "若升至中位水平，期内支付金额的变化" if upper else "若曝光达到中位水平，期内支付金额的变化",
         )
         + say(lang, "; an upper bound", "；为上限"),

@@ -10,6 +10,7 @@ from workbench.metrics.touches import CreditModel
 from workbench.stats.intervals import ratio_by_bucket, zero_share_upper
 
 MIN_CLICKS = 100
+MIN_PEERS = 4
 MOST = 5
 COLUMNS = [
     "slot_id",
@@ -59,7 +60,7 @@ def slot_focus(
         One row per slot and reason, largest stake first. ``reason``: ``leaks`` (many clicks, few orders per
         click), ``hidden`` (many orders per click, few exposures), ``not_clicked`` (many exposures, few clicks).
         ``ci_lower`` and ``ci_upper`` are of the rate that the reason speaks of, ``compared_with`` the median
-        that it is told apart from. ``stake_amount``: what the period would gain if the rate (for ``hidden``:
+        that it is told apart from: of the same page where it has four slots or more, else of all. ``stake_amount``: what the period would gain if the rate (for ``hidden``:
         the exposures) rose to that median and all else stayed; an upper bound.
     """
     if purchases is None or purchases.empty or metrics.empty:
@@ -84,7 +85,7 @@ def slot_focus(
     total_orders = orders.to_numpy().sum()
     order_value = amounts.to_numpy().sum() / total_orders if has_money and total_orders else np.nan
     enough = table[table["click_count"] >= MIN_CLICKS]
-    if len(enough) < 4:
+    if len(enough) < MIN_PEERS:
         return pd.DataFrame(columns=COLUMNS)
     found = pd.concat([_leaking(enough), _hidden(enough), _not_clicked(enough)])
     found = found[found["stake_orders"] > 0].sort_values("stake_orders", ascending=False)
@@ -98,11 +99,17 @@ def _wide(table: pd.DataFrame, slot: str, value: str, slots: pd.Index) -> pd.Dat
     return table.pivot(index="user_bucket", columns=slot, values=value).reindex(columns=slots).fillna(0.0)
 
 
+def _peer_median(table: pd.DataFrame, column: str) -> pd.Series:
+    """Median over the slots of the same page; over all slots where the page has fewer than four."""
+    peers = table.groupby(table["page"].fillna(""))[column]
+    return peers.transform("median").where(peers.transform("size") >= MIN_PEERS, table[column].median())
+
+
 def _leaking(table: pd.DataFrame) -> pd.DataFrame:
-    """Clicked at least as much as the median slot, and surely fewer orders per click than the median."""
-    middle = table["orders_per_click"].median()
-    chosen = table[(table["click_count"] >= table["click_count"].median()) & (table["upper"] < middle)]
-    worth = chosen["click_count"]
+    """Clicked at least as much as the median of its page, and surely fewer orders per click."""
+    middle = _peer_median(table, "orders_per_click")
+    chosen = table[(table["click_count"] >= _peer_median(table, "click_count")) & (table["upper"] < middle)]
+    middle, worth = middle.loc[chosen.index], chosen["click_count"]
     return chosen.assign(
         reason="leaks",
         ci_lower=chosen["lower"],
@@ -115,15 +122,16 @@ def _leaking(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _hidden(table: pd.DataFrame) -> pd.DataFrame:
-    """Seen less than the median slot, and surely more orders per click than the median."""
-    middle, exposures = table["orders_per_click"].median(), table["impression_count"].median()
+    """Seen less than the median of its page, and surely more orders per click."""
+    middle, exposures = _peer_median(table, "orders_per_click"), _peer_median(table, "impression_count")
     chosen = table[(table["impression_count"] < exposures) & (table["lower"] > middle)]
-    worth = (exposures - chosen["impression_count"]) * chosen["click_through_rate"]
+    more = exposures.loc[chosen.index] - chosen["impression_count"]
+    worth = more * chosen["click_through_rate"]
     return chosen.assign(
         reason="hidden",
         ci_lower=chosen["lower"],
         ci_upper=chosen["upper"],
-        compared_with=middle,
+        compared_with=middle.loc[chosen.index],
         stake_orders=worth * chosen["orders_per_click"],
         stake_ci_lower=worth * chosen["lower"],
         stake_ci_upper=worth * chosen["upper"],
@@ -131,11 +139,10 @@ def _hidden(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _not_clicked(table: pd.DataFrame) -> pd.DataFrame:
-    """Seen at least as much as the median slot of its page, and surely clicked less than that page's median."""
-    peers = table.groupby(table["page"].fillna(""))
-    middle = peers["click_through_rate"].transform("median")
-    many = table["impression_count"] >= peers["impression_count"].transform("median")
-    chosen = table[many & (table["ci_upper"] < middle) & (peers["click_count"].transform("size") >= 4)]
+    """Seen at least as much as the median of its page, and surely clicked less."""
+    middle = _peer_median(table, "click_through_rate")
+    many = table["impression_count"] >= _peer_median(table, "impression_count")
+    chosen = table[many & (table["ci_upper"] < middle)]
     middle = middle.loc[chosen.index]
     worth = chosen["impression_count"] * chosen["orders_per_click"]
     return chosen.assign(

@@ -56,9 +56,9 @@ class CheckReport:
     def text(self, lang: Language = "en") -> str:
         """The whole answer for a terminal, keys included."""
         lines = [f"{self.name}"]
-        for row in self.contents.itertuples():
-            reach = f"  {row.first_at:%Y-%m-%d} – {row.last_at:%Y-%m-%d}" if pd.notna(row.first_at) else ""
-            lines.append(f"  {row.table:<24}{row.row_count:>12,}{reach}")
+        for row in self.contents.to_dict("records"):
+            reach = "" if pd.isna(row["first_at"]) else f"  {row['first_at']:%Y-%m-%d} – {row['last_at']:%Y-%m-%d}"
+            lines.append(f"  {row['table']:<24}{row['row_count']:>12,}{reach}")
         absent = [name for name in TABLES if name not in set(self.contents["table"])]
         if absent:
             lines.append(say(lang, "  not there: ", "  没有：") + ", ".join(absent))
@@ -132,6 +132,7 @@ def check_tables(
 
 
 MAIN_TIME = {"events": "event_ms", "orders": "submitted_ms", "users": "first_seen_ms", "coupon_grants": "granted_ms"}
+"""The time that says when a row of the table came about."""
 
 
 def _count(engine: Engine, name: str, table: ir.Table, rules: list[RowRule]) -> dict[str, int]:
@@ -139,8 +140,13 @@ def _count(engine: Engine, name: str, table: ir.Table, rules: list[RowRule]) -> 
     wanted["row_count"] = table.count()
     if name in MAIN_TIME:
         wanted |= {"first_ms": table[MAIN_TIME[name]].min(), "last_ms": table[MAIN_TIME[name]].max()}
+    if name == "orders":
+        wanted["last_paid_ms"] = table.paid_ms.max()
     row = engine.collect(table.aggregate(**wanted)).iloc[0]
-    return {key: 0 if pd.isna(value) else int(value) for key, value in row.items()}
+    counts = {str(key): 0 if pd.isna(value) else int(value) for key, value in row.items()}
+    if name == "orders":
+        counts["last_ms"] = max(counts["last_ms"], counts.pop("last_paid_ms"))
+    return counts
 
 
 def _empty(name: str) -> Fault:
@@ -336,7 +342,7 @@ def _repeated_rows(engine: Engine, contract: Table, table: ir.Table) -> list[Fau
 
 
 def _reconcile(engine: Engine, found: Reconciliation, with_keys: bool) -> list[Fault]:
-    counted = engine.collect(found.broken.aggregate(rows=found.broken.count())).loc[0, "rows"]
+    counted = engine.collect(found.broken.aggregate(rows=found.broken.count()))["rows"].item()
     if not counted:
         return []
     fault = Fault(found.rule, found.table, found.column, found.level, int(counted), found.en, found.zh)

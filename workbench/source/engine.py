@@ -101,11 +101,11 @@ def _duckdb_epoch_ms(instant) -> int: ...  # type: ignore[no-untyped-def,empty-b
 
 
 @ibis.udf.scalar.builtin(name="hash")
-def _duckdb_hash(left, right) -> dt.uint64: ...  # type: ignore[no-untyped-def,empty-body,valid-type]  # noqa: ANN001
+def _duckdb_hash(left, right) -> dt.uint64: ...  # type: ignore[no-untyped-def]  # noqa: ANN001
 
 
 @ibis.udf.scalar.builtin(name="cityHash64")
-def _clickhouse_hash(left, right) -> dt.uint64: ...  # type: ignore[no-untyped-def,empty-body,valid-type]  # noqa: ANN001
+def _clickhouse_hash(left, right) -> dt.uint64: ...  # type: ignore[no-untyped-def]  # noqa: ANN001
 
 
 @ibis.udf.scalar.builtin(name="MD5")

@@ -6,9 +6,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from workbench.calendar import zone
 from workbench.contract import TABLES
 from workbench.errors import ParameterError, SourceError, nearest
+from workbench.period import zone
 
 SHOP_FILE = "mapping.yml"
 """A folder that holds a file of this name is read through it when no other mapping is given."""
@@ -95,7 +95,7 @@ class Mapping(_Strict):
                 faults.append(f'tables: "{table}" is not a table of the contract{nearest(table, TABLES)}')
                 continue
             allowed = TABLES[table].columns
-            named = {"values": mapped.values, "formats": mapped.formats, "columns": mapped.columns}
+            named = {part: list(getattr(mapped, part)) for part in ("values", "formats", "columns")}
             for part, keys in named.items():
                 faults += [
                     f'tables.{table}.{part}: "{key}" is not a column of the contract{nearest(key, allowed)}'

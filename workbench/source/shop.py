@@ -11,10 +11,10 @@ import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 
-from workbench.calendar import DAY_MS, Period, local_date, make_period
 from workbench.contract import TABLES
 from workbench.errors import SourceError, TableError
 from workbench.language import Language, say
+from workbench.period import DAY_MS, Period, local_date, make_period
 from workbench.source.checks import check_tables
 from workbench.source.engine import Engine, connect, fingerprint
 from workbench.source.faults import Fault, refuse
@@ -96,7 +96,7 @@ class Shop:
         return self.engine.collect(expression)
 
     def period(self, start_date: object, end_date: object, timezone: str) -> Period:
-        """The period of a report on this shop; see ``workbench.calendar.make_period``."""
+        """The period of a report on this shop; see ``workbench.period.make_period``."""
         every = [one for one in self.reach.values() if one.get("last_ms")]
         reach = [self.reach[name] for name in ("events", "orders") if self.has(name)] or every
         if not reach:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import ibis
 import ibis.expr.types as ir
 
-from workbench.calendar import utc_offsets
 from workbench.contract import TABLES, Column, Table
 from workbench.errors import nearest
+from workbench.period import utc_offsets
 from workbench.source.engine import Engine
 from workbench.source.faults import Fault
 from workbench.source.mapping import Mapping, TableMapping
@@ -29,7 +29,7 @@ _WANTED = {
 
 
 @ibis.udf.scalar.builtin(name="try_strptime")
-def _try_strptime(text: str, format: str) -> ibis.expr.datatypes.timestamp: ...  # type: ignore[valid-type,empty-body]
+def _try_strptime(text: str, format: str) -> ibis.expr.datatypes.timestamp: ...
 
 
 @dataclass(frozen=True)
@@ -258,9 +258,9 @@ def _to_utc(engine: Engine, local: ir.TimestampValue, timezone: str | None) -> i
     milliseconds = engine.milliseconds(local)
     table = milliseconds.name("ms").as_table()
     reach = engine.collect(table.aggregate(low=table.ms.min(), high=table.ms.max()))
-    low, high = reach.loc[0, "low"], reach.loc[0, "high"]
-    if low != low or low is None:
+    if reach["low"].isna().any():
         return local
+    low, high = reach["low"].item(), reach["high"].item()
     day = 86_400_000
     changes = utc_offsets(int(low) - day, int(high) + day, str(timezone))
     shift = ibis.literal(changes[0][1], type="int64")

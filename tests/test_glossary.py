@@ -1,0 +1,45 @@
+"""Every number that a report shows is defined, in both languages."""
+
+import pytest
+
+from workbench.channel import compare_channels
+from workbench.coupon import evaluate_coupons
+from workbench.glossary import label, load_glossary, metric
+from workbench.slot import attribute_slots
+
+
+def test_entries_are_whole():
+    for name, one in load_glossary().items():
+        assert one.unit in {"count", "amount", "rate", "number", "text"}, name
+        for lang in ("en", "zh"):
+            assert one.name(lang), name
+            assert one.formula(lang), name
+            assert bool(one.window("en")) == bool(one.window("zh"))
+            assert bool(one.denominator("en")) == bool(one.denominator("zh"))
+        if one.unit == "rate" and name.endswith(("_rate", "_share")):
+            assert one.denominator("en"), f"{name} is a ratio: of what?"
+
+
+@pytest.mark.parametrize("analyse", [compare_channels, evaluate_coupons, attribute_slots])
+def test_every_column_of_every_table_is_defined(sample, analyse):
+    tables = analyse(sample).tables
+    missing = {column for table in tables.values() for column in table.columns if metric(column) is None}
+    assert not missing
+
+
+def test_rates_lie_between_0_and_1(sample):
+    for analyse in (compare_channels, evaluate_coupons, attribute_slots):
+        for table in analyse(sample).tables.values():
+            for column in table.columns:
+                if metric(column).unit == "rate" and column not in (
+                    "orders_per_click",
+                    "ci_lower",
+                    "ci_upper",
+                    "compared_with",
+                ):
+                    values = table[column].dropna()
+                    assert values.between(0, 1).all(), column
+
+
+def test_unknown_columns_read_as_words():
+    assert label("some_new_column", "en") == "some new column"
