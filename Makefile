@@ -5,14 +5,14 @@ BIN := $(VENV)/bin
 OUT ?= out
 SAMPLE := data/sample
 
-.PHONY: report test check bench lab setup setup-tests lock clean
+.PHONY: report test check bench lab setup setup-tests lock measure-truth clean
 .DEFAULT_GOAL := report
 
 report: setup $(SAMPLE)/truth.json  ## sample shop, the three notebooks, one page that links them
 	@$(BIN)/workbench batch notebooks/plan.yml --out $(OUT)
 
 test: setup-tests  ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 check: setup-tests  ## format, lint, types
 	$(BIN)/ruff format --check .
@@ -49,6 +49,9 @@ $(VENV)/.ready-tests: $(VENV)/.ready requirements-test.lock
 lock:  ## resolve the locks anew from pyproject.toml (needs uv)
 	uv pip compile --quiet --custom-compile-command "make lock" --no-emit-index-url --no-emit-find-links --universal --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile --quiet --custom-compile-command "make lock" --no-emit-index-url --no-emit-find-links --universal --python-version 3.11 pyproject.toml --extra test -o requirements-test.lock
+
+measure-truth: setup  ## measure the simulator's planted effects anew
+	$(BIN)/python -m workbench.source.simulate.measured
 
 clean:
 	rm -rf $(VENV) $(OUT) $(SAMPLE)

@@ -97,3 +97,12 @@ def test_ids_join_whatever_their_type(tmp_path):
     assert shop.orders.order_id.type().is_string()
     assert shop.users.user_id.type().is_integer()
     assert shop.coupon_grants.user_id.type().is_integer()
+
+
+@pytest.mark.parametrize("csv", [False, True])
+def test_times_counted_from_1970(tmp_path, csv):
+    log = pd.DataFrame({"user_id": ["u"], "event_at": [1_772_359_200_123_000], "event": ["view_item"]})
+    mapping = write(tmp_path, "tables: {events: {formats: {event_at: epoch_us}}}")
+    shop = open_shop(write_shop(tmp_path / "shop", csv=csv, events=log), mapping)
+    assert shop.collect(shop.events)["event_ms"].tolist() == [1_772_359_200_123]
+    assert shop.warnings == ()

@@ -91,7 +91,7 @@ def check_source(source: str | Path, mapping: str | Path | None = None) -> Check
 
 
 def check_tables(
-    engine: Engine, tables: Mapping[str, ir.Table], timezones: Mapping[str, str | None], *, with_keys: bool
+    engine: Engine, tables: Mapping[str, ir.Table], zone_known: Mapping[str, frozenset[str]], *, with_keys: bool
 ) -> tuple[list[Fault], dict[str, dict[str, int]]]:
     """Check standardised tables (which still carry their ``raw__`` columns).
 
@@ -101,8 +101,8 @@ def check_tables(
         Runs the counting queries.
     tables
         Standardised tables by name.
-    timezones
-        Time zone that the mapping names for each table's times without one.
+    zone_known
+        Columns of each table whose times without a zone are settled by the mapping.
     with_keys
         Whether to fetch up to three keys of each broken rule.
 
@@ -114,7 +114,7 @@ def check_tables(
     faults: list[Fault] = []
     reach: dict[str, dict[str, int]] = {}
     for name, table in tables.items():
-        rules = list(_row_rules(TABLES[name], table, timezones.get(name)))
+        rules = list(_row_rules(TABLES[name], table, zone_known.get(name, frozenset())))
         counts = _count(engine, name, table, rules)
         reach[name] = {key: counts.pop(key) for key in ("row_count", "first_ms", "last_ms") if key in counts}
         if reach[name]["row_count"] == 0:
@@ -166,7 +166,7 @@ def _keys(engine: Engine, name: str, table: ir.Table, broken: ir.BooleanValue) -
     return engine.collect(chosen.order_by("key").limit(MOST_KEYS))["key"].tolist()
 
 
-def _row_rules(contract: Table, table: ir.Table, timezone: str | None) -> Iterator[RowRule]:
+def _row_rules(contract: Table, table: ir.Table, zone_known: frozenset[str]) -> Iterator[RowRule]:
     """The rules of one table that look at single rows."""
     for column in contract.columns.values():
         value = table[column.name]
@@ -177,7 +177,7 @@ def _row_rules(contract: Table, table: ir.Table, timezone: str | None) -> Iterat
             yield RowRule(
                 "type", column.name, "refused", given & value.isnull(), f"is not {wanted[0]}.", f"不是{wanted[1]}。"
             )
-        if raw is not None and column.type == "time" and timezone is None:
+        if raw is not None and column.type == "time" and column.name not in zone_known:
             yield from _zone_rules(column.name, raw)
         if column.need == "required":
             level: Level = "refused" if column.name in contract.key else "warned"

@@ -30,7 +30,8 @@ class TableMapping(_Strict):
     values
         Contract column to {value in the source: value of the contract}, such as event names.
     formats
-        Column to ``strptime`` format, for times and dates written as text that is not ISO 8601.
+        Column to ``strptime`` format, for times and dates written as text that is not ISO 8601; or ``epoch_s``,
+        ``epoch_ms``, ``epoch_us`` for times that count from 1970 (UTC).
     timezone
         Zone of this table's times without one; the mapping's own ``timezone`` if not given.
     """

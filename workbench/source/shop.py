@@ -1,7 +1,7 @@
 """A checked shop: lazy tables on the contract's names, what is in them, and the door to collect from them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +18,7 @@ from workbench.period import DAY_MS, Period, local_date, make_period
 from workbench.source.checks import check_tables
 from workbench.source.engine import Engine, connect, fingerprint
 from workbench.source.faults import Fault, refuse
-from workbench.source.mapping import SHOP_FILE, load_mapping
+from workbench.source.mapping import SHOP_FILE, Mapping, load_mapping
 from workbench.source.standardise import RAW, id_types, standardise
 
 SOURCE, MAPPING = "WORKBENCH_SOURCE", "WORKBENCH_MAPPING"
@@ -45,12 +45,12 @@ class Shop:
     """
 
     name: str
-    tables: Mapping[str, ir.Table]
-    present: Mapping[str, frozenset[str]]
+    tables: MappingOf[str, ir.Table]
+    present: MappingOf[str, frozenset[str]]
     warnings: tuple[Fault, ...]
     user_ids_known: bool
     engine: Engine = field(repr=False)
-    reach: Mapping[str, Mapping[str, int]] = field(repr=False)
+    reach: MappingOf[str, MappingOf[str, int]] = field(repr=False)
 
     def __getattr__(self, name: str) -> ir.Table:
         """``shop.orders`` is the lazy table of that name."""
@@ -212,8 +212,7 @@ def read_shop(source: str | Path, mapping: str | Path | None, *, with_keys: bool
     faults = [fault for one in standard.values() for fault in one.faults]
     broken = {fault.table for fault in faults if fault.level == "refused"}
     whole = {name: one.table for name, one in standard.items() if name not in broken}
-    zones = {name: rules.table(name).timezone or rules.timezone for name in whole}
-    found, reach = check_tables(engine, whole, zones, with_keys=with_keys)
+    found, reach = check_tables(engine, whole, {name: _zone_known(rules, name) for name in whole}, with_keys=with_keys)
     faults += found + _out_of_range(engine, whole, reach)
     shop = Shop(
         name=engine.name,
@@ -225,6 +224,12 @@ def read_shop(source: str | Path, mapping: str | Path | None, *, with_keys: bool
         reach=MappingProxyType(reach),
     )
     return shop, faults
+
+
+def _zone_known(rules: Mapping, name: str) -> frozenset[str]:
+    """Time columns for which the mapping settles what a time without a zone means."""
+    mapped = rules.table(name)
+    return frozenset(TABLES[name].column_names("time") if mapped.timezone or rules.timezone else mapped.formats)
 
 
 def _finished(engine: Engine, table: ir.Table) -> ir.Table:
@@ -242,7 +247,7 @@ def _finished(engine: Engine, table: ir.Table) -> ir.Table:
 
 
 def _out_of_range(
-    engine: Engine, tables: Mapping[str, ir.Table], reach: Mapping[str, Mapping[str, int]]
+    engine: Engine, tables: MappingOf[str, ir.Table], reach: MappingOf[str, MappingOf[str, int]]
 ) -> list[Fault]:
     """Warn of times far outside the rest: beyond the middle 98 % by more than its own length and 30 days."""
     faults = []

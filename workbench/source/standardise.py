@@ -16,6 +16,7 @@ from workbench.source.mapping import Mapping, TableMapping
 RAW = "raw__"
 """Prefix under which the text of a converted column stays until it has been checked."""
 
+_EPOCH_MS: dict[str | None, float] = {"epoch_s": 1000, "epoch_ms": 1, "epoch_us": 0.001}
 _OFFSET = r"([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$"
 _WANTED = {
     "time": ("a time such as 2026-03-01 10:00:00 or 2026-03-01T10:00:00+08:00", "时间（如 2026-03-01 10:00:00）"),
@@ -181,6 +182,9 @@ def _converted(
         return _trimmed(engine, contract, value).cast("string").nullif(""), []
     text = type_.is_string()
     format_ = mapped.formats.get(column.name)
+    if column.type == "time" and format_ in _EPOCH_MS and (text or type_.is_integer()):
+        number = value.try_cast("int64") if text else value.cast("int64")
+        return (number * _EPOCH_MS[format_]).floor().cast("int64").as_timestamp("ms"), []
     if column.type == "time" and (text or type_.is_timestamp() or type_.is_date()):
         return _instant(engine, contract, column, value, mapped.timezone or mapping.timezone, format_)
     if column.type == "date" and (text or type_.is_timestamp() or type_.is_date()):
