@@ -1,5 +1,6 @@
 """The commands of the workbench. Heavy imports happen inside them, so that ``--help`` answers at once."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -120,8 +121,15 @@ def lab() -> None:
 
         from workbench.report.notebook import notebooks_folder
 
-        command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1"]
-        return subprocess.run([*command, f"--notebook-dir={notebooks_folder()}"], check=False).returncode
+        options = [
+            "--ServerApp.ip=127.0.0.1",
+            "--LabApp.news_url=",
+            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+            f"--notebook-dir={notebooks_folder()}",
+        ]
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            options.append("--allow-root")
+        return subprocess.run([sys.executable, "-m", "jupyterlab", *options], check=False).returncode
 
     _leave(start)
 
