@@ -12,7 +12,7 @@ report: setup $(SAMPLE)/truth.json  ## sample shop, the three notebooks, one pag
 	@$(BIN)/workbench batch notebooks/plan.yml --out $(OUT)
 
 test: setup-tests  ## all tests
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: setup-tests  ## format, lint, types
 	$(BIN)/ruff format --check .

@@ -23,7 +23,7 @@ def test_entries_are_whole():
 @pytest.mark.parametrize("analyse", [compare_channels, evaluate_coupons, attribute_slots])
 def test_every_column_of_every_table_is_defined(sample, analyse):
     tables = analyse(sample).tables
-    missing = {column for table in tables.values() for column in table.columns if metric(column) is None}
+    missing = {name for name, table in tables.items() for name in (name, *table.columns) if metric(name) is None}
     assert not missing
 
 

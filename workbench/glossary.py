@@ -61,7 +61,7 @@ def metric(column: str) -> Metric | None:
     Examples
     --------
     >>> metric("repurchase_rate_30").name("en")
-    'Bought again in 30 days'
+    'Repurchase 30 d'
     """
     entries = load_glossary()
     if column in entries:

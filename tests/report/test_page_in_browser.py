@@ -1,52 +1,11 @@
 """The reports in Debian's Chromium: offline, on a desk and a phone, in both languages, dark, without JavaScript."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason='no "chromium" on the path (apt-get install chromium)'),
-]
+pytestmark = pytest.mark.browser
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as start:
-        browser = start.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(chromium):
-    """Open a file as a reader does; fail on any request but the file's and on any word on the console."""
-    contexts, heard, requests = [], [], []
-
-    def opened(path: Path, *, script: bool = True, **options):
-        context = chromium.new_context(offline=True, java_script_enabled=script, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: heard.append(message.text))
-        page.on("pageerror", lambda error: heard.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(path.absolute().as_uri())
-        if script:
-            page.locator('html[data-wb-ready="1"]').wait_for(state="attached", timeout=20_000)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert heard == []
-    assert all(url.startswith("file:") for url in requests)
-    assert len(requests) == len(contexts)
 
 
 def drawn(page) -> int:

@@ -97,10 +97,13 @@ def usage_picture(analysis: Analysis) -> alt.LayerChart:
             alt.Tooltip("coupon_discount_amount:Q", title=say(lang, "discount", "减免"), format=",.0f"),
         ],
     )
-    names = base.mark_text(align="left", dx=14, dy=-4, limit=150).encode(text="coupon_name:N")
+    edge = 0.6 * card["redemption_rate"].max()
+    edge = 0.6 * card["redemption_rate"].max()
+    left = base.transform_filter(f"datum.redemption_rate <= {edge}").mark_text(align="left", dx=14, dy=-4, limit=150)
+    right = base.transform_filter(f"datum.redemption_rate > {edge}").mark_text(align="right", dx=-14, dy=-4, limit=150)
     subtitle = say(lang, "size: discount amount; bars: intervals. ", "圆面积为减免金额，竖线为区间。") + _period(
         analysis
     )
-    return (bars + points + names).properties(
+    return (bars + points + left.encode(text="coupon_name:N") + right.encode(text="coupon_name:N")).properties(
         width="container", height=300, title=alt.Title(wrap(title), anchor="start", subtitle=subtitle)
     )

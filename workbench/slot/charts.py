@@ -200,7 +200,12 @@ def position_picture(analysis: Analysis) -> alt.Chart | alt.LayerChart:
     largest = table.groupby("page")["impression_count"].sum().sort_values(ascending=False).index.tolist()
     base = alt.Chart(table).encode(
         x=alt.X("position:Q", title=say(lang, "position on the page", "页面位置"), axis=alt.Axis(tickMinStep=1)),
-        color=alt.Color("page:N", title=None, sort=largest, legend=alt.Legend(orient="top", columns=4)),
+        color=alt.Color(
+            "page:N",
+            title=None,
+            sort=largest,
+            legend=alt.Legend(orient="top", columns=4, symbolType="circle", symbolOpacity=1),
+        ),
     )
     spans = base.mark_rule(opacity=0.4).encode(
         y=alt.Y("ci_lower:Q", title=say(lang, "click-through rate", "点击率"), axis=alt.Axis(format="%")),

@@ -1,0 +1,118 @@
+"""The three notebooks on the sample, whole: tables as promised, and reports that open anywhere."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+
+from workbench.report.run import run_notebook
+
+PHONE = {"width": 390, "height": 844}
+REPURCHASE = [
+    f"repurchase_rate_{days}{part}"
+    for days in (30, 60, 90)
+    for part in ("", "_eligible_count", "_ci_lower", "_ci_upper")
+]
+PROMISED = {
+    "channel_comparison": {
+        "channel_scorecard": [
+            "channel",
+            "user_count",
+            "buyer_count",
+            "repeat_buyer_count",
+            "order_count",
+            "gross_amount",
+            "paid_amount",
+            "average_order_value",
+            "conversion_rate",
+            "ci_lower",
+            "ci_upper",
+            "refund_rate",
+            *REPURCHASE,
+        ],
+        "channel_funnel": [
+            "channel",
+            "step",
+            "step_index",
+            "user_count",
+            "step_rate",
+            "overall_rate",
+            "ci_lower",
+            "ci_upper",
+        ],
+    },
+    "coupon_evaluation": {
+        "coupon_scorecard": [
+            "level",
+            "coupon_id",
+            "granted_count",
+            "redeemed_count",
+            "redemption_rate",
+            "order_count",
+            "gross_amount",
+            "coupon_discount_amount",
+            "subsidy_rate",
+            "paid_amount",
+            "average_order_value",
+            "order_share",
+            "amount_share",
+            *REPURCHASE,
+        ],
+    },
+    "slot_attribution": {
+        "slot_metrics": [
+            "slot_id",
+            "impression_count",
+            "click_count",
+            "viewer_count",
+            "clicker_count",
+            "click_through_rate",
+            "ci_lower",
+            "ci_upper",
+            "clicks_per_clicker",
+        ],
+        "slot_credit": [
+            "target",
+            "model",
+            "credit_to",
+            "credited_id",
+            "conversion_credit",
+            "amount_credit",
+            "conversion_share",
+            "amount_share",
+        ],
+    },
+}
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("notebook", PROMISED)
+def test_a_report_on_the_sample(sample_folder, tmp_path, open_page, notebook, lang):
+    result = run_notebook(notebook, sample_folder, tmp_path, parameters={"timezone": "Asia/Shanghai"}, lang=lang)
+    assert result.status == "done", result.error
+    for table, columns in PROMISED[notebook].items():
+        written = pd.read_csv(result.folder / "tables" / f"{table}.csv")
+        assert not set(columns) - set(written.columns)
+        assert len(written)
+    manifest = json.loads((result.folder / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["notebook"] == notebook
+    assert manifest["status"] == "done"
+    assert manifest["parameters"]["timezone"] == "Asia/Shanghai"
+    for name in ("report.html", "notebook.ipynb", "manifest.json", "findings.json"):
+        text = (result.folder / name).read_text(encoding="utf-8")
+        assert str(sample_folder.parent) not in text, f"{name} tells where the data lie"
+        assert not re.search(r"\bu\d{7}\b", text), f"{name} holds a user id"
+    assert (result.folder / "report.html").stat().st_size < 1_500_000
+
+    page = open_page(result.report, viewport=PHONE)
+    charts = page.locator("figure").count()
+    assert charts >= 2
+    assert page.locator("figure .vega-embed svg").count() == charts
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert (
+        page.evaluate("document.querySelector('.wb-first .wb-actions').getBoundingClientRect().bottom")
+        <= PHONE["height"]
+    )
+    assert page.locator("html").get_attribute("lang").startswith(lang)
