@@ -191,13 +191,15 @@ def test_warned(tmp_path, table, columns, where, count, keys):
 def test_all_faults_of_all_tables_at_once(tmp_path):
     tables = sound()
     tables["orders"] = tables["orders"].assign(gross_amount=[-1.0, 50.0], order_id=["o1", "o1"])
-    tables["users"] = tables["users"].drop(columns="first_seen_at").assign(first_seen="2026-03-01")
+    tables["users"] = tables["users"].drop(columns="first_seen_at").assign(first_seen="2026-03-01", user_id="u1")
     with pytest.raises(TableError) as error:
         open_shop(write_shop(tmp_path / "shop", **tables))
     message = str(error.value)
     assert 'users.first_seen_at: the column is missing (first visit ever), did you mean "first_seen"?' in message
     assert "orders.gross_amount: 1 row: is negative" in message
     assert "orders.order_id: 2 rows: share 1 keys" in message
+    assert "users.user_id: 2 rows: share 1 keys" in message
+    assert "5 faults break the contract" in message  # the discounts are above the negative amount, too
     assert "Mend the source or its mapping" in message
 
 

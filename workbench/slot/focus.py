@@ -12,6 +12,7 @@ from workbench.stats.intervals import ratio_by_bucket, zero_share_upper
 MIN_CLICKS = 100
 MIN_PEERS = 4
 MOST = 5
+REASONS = ("leaks", "hidden", "not_clicked")
 COLUMNS = [
     "slot_id",
     "slot_name",
@@ -59,40 +60,53 @@ def slot_focus(
     pandas.DataFrame
         One row per slot and reason, largest stake first. ``reason``: ``leaks`` (many clicks, few orders per
         click), ``hidden`` (many orders per click, few exposures), ``not_clicked`` (many exposures, few clicks).
-        ``ci_lower`` and ``ci_upper`` are of the rate that the reason speaks of, ``compared_with`` the median
-        that it is told apart from: of the same page where it has four slots or more, else of all. ``stake_amount``: what the period would gain if the rate (for ``hidden``:
-        the exposures) rose to that median and all else stayed; an upper bound.
+        ``ci_lower`` and ``ci_upper`` are of the rate that the reason speaks of, at the level asked for.
+        ``compared_with`` is the median that it is told apart from: of the same page where it has four slots or
+        more, else of all. ``stake_amount``: what the period would gain if the rate (for ``hidden``: the
+        exposures) rose to that median and all else stayed; an upper bound.
+
+    Notes
+    -----
+    A slot is named only if its interval at a level adjusted for all slots and reasons (Bonferroni) lies beyond
+    the median, so that where all slots are equal a name appears in at most 1 - ``confidence_level`` of reports.
     """
     if purchases is None or purchases.empty or metrics.empty:
         return pd.DataFrame(columns=COLUMNS)
     model = "linear" if "linear" in models else models[-1]
     credit = purchases[(purchases["model"] == model) & (purchases["credited_id"] != DIRECT)]
     table = metrics.set_index("slot_id")
-    clicks, orders, amounts = (
-        _wide(counts, "slot_id", "click_count", table.index),
-        _wide(credit, "credited_id", "conversion_credit", table.index),
-        _wide(credit, "credited_id", "amount_credit", table.index),
+    table = table[table["click_count"] >= MIN_CLICKS]
+    if len(table) < MIN_PEERS:
+        return pd.DataFrame(columns=COLUMNS)
+    exposures, clicks = (_wide(counts, "slot_id", name, table.index) for name in ("impression_count", "click_count"))
+    orders, amounts = (
+        _wide(credit, "credited_id", name, table.index) for name in ("conversion_credit", "amount_credit")
     )
     buckets = clicks.index.union(orders.index)
     clicks, orders = clicks.reindex(buckets, fill_value=0), orders.reindex(buckets, fill_value=0)
-    selling = ratio_by_bucket(orders, clicks, confidence_level=confidence_level, is_share=False)
-    table["orders_per_click"] = selling.estimate
-    table["lower"], table["upper"] = np.clip(selling.lower, 0, None), selling.upper
-    none = (orders.sum() == 0) & (clicks.sum() > 0)
-    units = table["clicker_count"].fillna(table["click_count"])
-    table.loc[none, "upper"] = zero_share_upper(units[none], confidence_level=confidence_level)
-    table.loc[none, "lower"] = 0.0
+    adjusted = 1 - (1 - confidence_level) / (len(REASONS) * len(table))
+    _add_bounds(table, orders, clicks, confidence_level, "")
+    _add_bounds(table, orders, clicks, adjusted, "sure_")
+    seen = ratio_by_bucket(clicks.reindex(exposures.index), exposures, confidence_level=adjusted)
+    table["sure_click_upper"] = seen.upper
     total_orders = orders.to_numpy().sum()
     order_value = amounts.to_numpy().sum() / total_orders if has_money and total_orders else np.nan
-    enough = table[table["click_count"] >= MIN_CLICKS]
-    if len(enough) < MIN_PEERS:
-        return pd.DataFrame(columns=COLUMNS)
-    found = pd.concat([_leaking(enough), _hidden(enough), _not_clicked(enough)])
+    found = pd.concat([_leaking(table), _hidden(table), _not_clicked(table)])
     found = found[found["stake_orders"] > 0].sort_values("stake_orders", ascending=False)
     found = found[~found.index.duplicated()].head(MOST).reset_index()
     for name in ("stake_amount", "stake_ci_lower", "stake_ci_upper"):
         found[name] = found[name.replace("stake_amount", "stake_orders")] * order_value
     return found[COLUMNS]
+
+
+def _add_bounds(table: pd.DataFrame, orders: pd.DataFrame, clicks: pd.DataFrame, level: float, prefix: str) -> None:
+    """Add orders per click and its bounds; a slot without an order gets the bound of a share that was never seen."""
+    selling = ratio_by_bucket(orders, clicks, confidence_level=level, is_share=False)
+    none = (orders.sum() == 0).to_numpy()
+    units = table["clicker_count"].fillna(table["click_count"])
+    table["orders_per_click"] = selling.estimate
+    table[f"{prefix}lower"] = np.where(none, 0.0, np.clip(selling.lower, 0, None))
+    table[f"{prefix}upper"] = np.where(none, zero_share_upper(units, confidence_level=level), selling.upper)
 
 
 def _wide(table: pd.DataFrame, slot: str, value: str, slots: pd.Index) -> pd.DataFrame:
@@ -108,7 +122,7 @@ def _peer_median(table: pd.DataFrame, column: str) -> pd.Series:
 def _leaking(table: pd.DataFrame) -> pd.DataFrame:
     """Clicked at least as much as the median of its page, and surely fewer orders per click."""
     middle = _peer_median(table, "orders_per_click")
-    chosen = table[(table["click_count"] >= _peer_median(table, "click_count")) & (table["upper"] < middle)]
+    chosen = table[(table["click_count"] >= _peer_median(table, "click_count")) & (table["sure_upper"] < middle)]
     middle, worth = middle.loc[chosen.index], chosen["click_count"]
     return chosen.assign(
         reason="leaks",
@@ -124,7 +138,7 @@ def _leaking(table: pd.DataFrame) -> pd.DataFrame:
 def _hidden(table: pd.DataFrame) -> pd.DataFrame:
     """Seen less than the median of its page, and surely more orders per click."""
     middle, exposures = _peer_median(table, "orders_per_click"), _peer_median(table, "impression_count")
-    chosen = table[(table["impression_count"] < exposures) & (table["lower"] > middle)]
+    chosen = table[(table["impression_count"] < exposures) & (table["sure_lower"] > middle)]
     more = exposures.loc[chosen.index] - chosen["impression_count"]
     worth = more * chosen["click_through_rate"]
     return chosen.assign(
@@ -142,7 +156,7 @@ def _not_clicked(table: pd.DataFrame) -> pd.DataFrame:
     """Seen at least as much as the median of its page, and surely clicked less."""
     middle = _peer_median(table, "click_through_rate")
     many = table["impression_count"] >= _peer_median(table, "impression_count")
-    chosen = table[many & (table["ci_upper"] < middle)]
+    chosen = table[many & (table["sure_click_upper"] < middle)]
     middle = middle.loc[chosen.index]
     worth = chosen["impression_count"] * chosen["orders_per_click"]
     return chosen.assign(

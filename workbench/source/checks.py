@@ -17,7 +17,7 @@ from workbench.language import Language, say
 from workbench.source.engine import Engine
 from workbench.source.faults import MOST_KEYS, Fault, Level
 from workbench.source.reconciliation import Reconciliation, reconciliations
-from workbench.source.standardise import OFFSET_PATTERN, RAW, wanted_words
+from workbench.source.standardise import OFFSET_PATTERN, RAW, Standardised, wanted_words
 
 CENT = 0.005
 
@@ -91,7 +91,7 @@ def check_source(source: str | Path, mapping: str | Path | None = None) -> Check
 
 
 def check_tables(
-    engine: Engine, tables: Mapping[str, ir.Table], zone_known: Mapping[str, frozenset[str]], *, with_keys: bool
+    engine: Engine, standard: Mapping[str, Standardised], zone_known: Mapping[str, frozenset[str]], *, with_keys: bool
 ) -> tuple[list[Fault], dict[str, dict[str, int]]]:
     """Check standardised tables (which still carry their ``raw__`` columns).
 
@@ -99,8 +99,8 @@ def check_tables(
     ----------
     engine
         Runs the counting queries.
-    tables
-        Standardised tables by name.
+    standard
+        Standardised tables by name. A column that the source lacks breaks no further rule.
     zone_known
         Columns of each table whose times without a zone are settled by the mapping.
     with_keys
@@ -113,8 +113,8 @@ def check_tables(
     """
     faults: list[Fault] = []
     reach: dict[str, dict[str, int]] = {}
-    for name, table in tables.items():
-        rules = list(_row_rules(TABLES[name], table, zone_known.get(name, frozenset())))
+    for name, (table, present) in ((name, (one.table, one.present)) for name, one in standard.items()):
+        rules = [rule for rule in _row_rules(TABLES[name], table, zone_known[name]) if rule.column in present]
         counts = _count(engine, name, table, rules)
         reach[name] = {key: counts.pop(key) for key in ("row_count", "first_ms", "last_ms") if key in counts}
         if reach[name]["row_count"] == 0:
@@ -124,11 +124,22 @@ def check_tables(
             if counts[f"rule_{number}"]:
                 fault = Fault(rule.rule, name, rule.column, rule.level, counts[f"rule_{number}"], rule.en, rule.zh)
                 faults.append(fault.with_keys(_keys(engine, name, table, rule.broken)) if with_keys else fault)
-        faults += _duplicates(engine, TABLES[name], table, with_keys)
-    for found in reconciliations(tables):
+        if _usable_key(TABLES[name], present):
+            faults += _duplicates(engine, TABLES[name], table, with_keys)
+    whole = {name: one.table for name, one in standard.items() if not any(map(_is_refused, one.faults))}
+    for found in reconciliations(whole):
         faults += _reconcile(engine, found, with_keys)
     faults = _merge_mixed_zones(faults)
     return sorted(faults, key=lambda one: (one.level != "refused", list(TABLES).index(one.table), one.rule)), reach
+
+
+def _is_refused(fault: Fault) -> bool:
+    return fault.level == "refused"
+
+
+def _usable_key(contract: Table, present: frozenset[str]) -> bool:
+    """Whether all columns of the key that must be there are there."""
+    return all(name in present for name in contract.key if contract.columns[name].need != "optional")
 
 
 MAIN_TIME = {"events": "event_ms", "orders": "submitted_ms", "users": "first_seen_ms", "coupon_grants": "granted_ms"}

@@ -210,13 +210,13 @@ def read_shop(source: str | Path, mapping: str | Path | None, *, with_keys: bool
     types = id_types(engine, rules)
     standard = {name: standardise(engine, name, rules, types) for name in engine.tables}
     faults = [fault for one in standard.values() for fault in one.faults]
-    broken = {fault.table for fault in faults if fault.level == "refused"}
-    whole = {name: one.table for name, one in standard.items() if name not in broken}
-    found, reach = check_tables(engine, whole, {name: _zone_known(rules, name) for name in whole}, with_keys=with_keys)
-    faults += found + _out_of_range(engine, whole, reach)
+    known = {name: _zone_known(rules, name) for name in standard}
+    found, reach = check_tables(engine, standard, known, with_keys=with_keys)
+    tables = {name: one.table for name, one in standard.items()}
+    faults += found + _out_of_range(engine, tables, reach)
     shop = Shop(
         name=engine.name,
-        tables=MappingProxyType({name: _finished(engine, table) for name, table in whole.items()}),
+        tables=MappingProxyType({name: _finished(engine, table) for name, table in tables.items()}),
         present=MappingProxyType({name: one.present for name, one in standard.items()}),
         warnings=tuple(fault for fault in faults if fault.level == "warned"),
         user_ids_known=rules.user_ids == "known",

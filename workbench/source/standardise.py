@@ -73,6 +73,17 @@ def standardise(engine: Engine, name: str, mapping: Mapping, id_types: MappingOf
         converted, found = _converted(engine, contract, column, value, mapping, id_types)
         faults += found
         columns[column.name] = converted
+        if value.type().is_string() and column.type not in ("id", "text") and name not in engine.text_tables:
+            faults.append(
+                _fault(
+                    "read_from_text",
+                    contract,
+                    column.name,
+                    "is text in a source with types; it was read as a " + column.type + ". Write it with its type.",
+                    "在带类型的数据源中为文本，已按类型读取；请以正确类型保存。",
+                    "warned",
+                )
+            )
         if value.type().is_string() and column.type not in ("id", "text"):
             columns[RAW + column.name] = value
     extras = [one for one in raw.columns if one not in sources.values() and one not in contract.columns]

@@ -1,0 +1,64 @@
+"""Slots worth a look: named when they differ, hardly ever when all are equal."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from workbench.slot.focus import slot_focus
+
+SLOTS = [f"s{number:02d}" for number in range(30)]
+
+
+def simulated(rng, selling=None, users=3_000):
+    """Clicks and credited orders of equal slots (but for ``selling``), by user and then by bucket."""
+    rate = np.full(len(SLOTS), 0.08)
+    for slot, value in (selling or {}).items():
+        rate[SLOTS.index(slot)] = value
+    bucket = rng.integers(0, 256, users)
+    clicks = rng.poisson(0.25 * rng.gamma(1, 1, users)[:, None] * np.ones(len(SLOTS)))
+    exposures = clicks + rng.poisson(2.0, clicks.shape)
+    orders = rng.binomial(clicks, rate)
+    long = pd.DataFrame(
+        {
+            "user_bucket": np.repeat([f"{one:02x}" for one in bucket], len(SLOTS)),
+            "slot_id": np.tile(SLOTS, users),
+            "impression_count": exposures.ravel(),
+            "click_count": clicks.ravel(),
+            "conversion_credit": orders.ravel().astype(float),
+            "amount_credit": orders.ravel() * 50.0,
+        }
+    )
+    counts = long.groupby(["user_bucket", "slot_id"], as_index=False).sum()
+    metrics = counts.groupby("slot_id")[["impression_count", "click_count"]].sum().reset_index()
+    metrics = metrics.assign(
+        slot_name=metrics["slot_id"],
+        page="home",
+        clicker_count=metrics["click_count"],
+        click_through_rate=metrics["click_count"] / metrics["impression_count"],
+        ci_lower=np.nan,
+        ci_upper=np.nan,
+    )
+    credit = counts.rename(columns={"slot_id": "credited_id"}).assign(model="linear")
+    return slot_focus(metrics, counts, credit, True, ["linear"], 0.95)
+
+
+def test_equal_slots_are_left_alone():
+    """A right 95 % promise names something in at most 21 of 200 shops (99.9 % binomial bound)."""
+    rng = np.random.default_rng(11)
+    assert sum(len(simulated(rng)) > 0 for _ in range(200)) <= 21
+
+
+def test_a_slot_that_sells_less_is_named_with_its_stake():
+    found = simulated(np.random.default_rng(5), {"s03": 0.02}, users=12_000)
+    named = found.set_index("slot_id").loc["s03"]
+    assert named["reason"] == "leaks"
+    assert named["orders_per_click"] == pytest.approx(0.02, abs=0.01)
+    assert named["compared_with"] == pytest.approx(0.08, abs=0.01)
+    # 12,000 users click it 0.25 times each; at 0.06 more orders a click of 50 each that is 9,000
+    assert named["stake_amount"] == pytest.approx(12_000 * 0.25 * 0.06 * 50, rel=0.25)
+    assert named["stake_ci_lower"] < named["stake_amount"] < named["stake_ci_upper"]
+
+
+def test_too_few_slots_are_not_compared():
+    rng = np.random.default_rng(1)
+    assert simulated(rng, users=100).empty
