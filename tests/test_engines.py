@@ -1,9 +1,15 @@
 """One notebook, run whole on DuckDB and on ClickHouse in this process, writes the same tables."""
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from shops import frame, write_shop
 
+from workbench import open_shop
+from workbench.channel import compare_channels
 from workbench.report.run import run_notebook
+from workbench.slot import attribute_slots
 from workbench.source.simulate import simulate_shop
 
 
@@ -26,3 +32,78 @@ def test_same_tables_on_duckdb_and_clickhouse(small_shop, tmp_path, notebook):
     assert any(len(table) for table in results["duckdb"].values())
     for name, table in results["duckdb"].items():
         pd.testing.assert_frame_equal(table, results["clickhouse"][name], rtol=0, atol=1e-9, obj=f"{notebook}/{name}")
+
+
+@pytest.fixture
+def on_both(tmp_path):
+    """Opens the same folder on both engines."""
+    pytest.importorskip("chdb", reason="chdb is not installed: pip install 'workbench[engines-test]'")
+
+    def opened(folder, mapping=None):
+        return [open_shop(source, mapping) for source in (folder, f"chdb://{folder}")]
+
+    return opened
+
+
+def required(folder, **tables):
+    """Write tables whose columns are all declared to hold no nulls, as databases often do."""
+    folder.mkdir()
+    for name, table in tables.items():
+        arrow = pa.Table.from_pandas(table, preserve_index=False)
+        schema = pa.schema([pa.field(one.name, one.type, nullable=False) for one in arrow.schema])
+        pq.write_table(arrow.cast(schema), folder / f"{name}.parquet")
+    return folder
+
+
+@pytest.mark.engine
+def test_what_does_not_match_is_null_on_both(on_both, tmp_path):
+    """Nobody buys again; u9 is not in users: columns without nulls must not turn into zeros and empty texts."""
+    users = [(f"u{i}", "2026-01-01", "ads") for i in range(3)]
+    orders = [(i, f"u{i if i < 3 else 9}", "2026-01-02", "2026-01-02", 10.0) for i in range(4)]
+    orders.append((9, "u0", "2026-05-01", "2026-05-01", 1.0))
+    folder = required(
+        tmp_path / "shop",
+        users=frame("user_id first_seen_at channel", *users),
+        orders=frame("order_id user_id submitted_at paid_at gross_amount", *orders),
+    )
+    cards = [compare_channels(shop, population="active").tables["channel_scorecard"] for shop in on_both(folder)]
+    pd.testing.assert_frame_equal(*cards)
+    card = cards[0].set_index("channel")
+    assert card["user_count"].to_dict() == {"ads": 3, "(unknown)": 1}
+    assert card.loc["ads", "repurchase_rate_30"] == 0
+
+
+@pytest.mark.engine
+def test_times_without_a_zone_are_read_alike(on_both, tmp_path):
+    slots = frame("user_id event_at event slot_id", ("u", "2026-03-01 03:00", "view_promotion", "s"))
+    slots["event_at"] = slots["event_at"].dt.tz_localize(None)
+    folder = write_shop(tmp_path / "shop", events=slots)
+    (folder / "mapping.yml").write_text("timezone: Asia/Shanghai")
+    found = [shop.collect(shop.events)["event_ms"].tolist() for shop in on_both(folder)]
+    assert found[0] == found[1] == [pd.Timestamp("2026-02-28 19:00", tz="UTC").value // 10**6]
+    (folder / "mapping.yml").unlink()
+    assert [[one.rule for one in shop.warnings] for shop in on_both(folder)] == [["no_timezone"]] * 2
+
+
+@pytest.mark.engine
+def test_two_shops_stay_apart(on_both, tmp_path):
+    counts = []
+    shops = []
+    for number in (1, 2):
+        rows = [("u", "2026-03-01 03:00", "view_promotion", "s")] * number
+        shops.append(
+            on_both(write_shop(tmp_path / str(number), events=frame("user_id event_at event slot_id", *rows)))[1]
+        )
+    counts = [len(shop.collect(shop.events)) for shop in shops]
+    assert counts == [1, 2]
+
+
+@pytest.mark.engine
+def test_a_lookback_beyond_the_windows_is_refused_with_words(on_both, tmp_path):
+    folder = write_shop(
+        tmp_path / "shop", events=frame("user_id event_at event slot_id", ("u", "2026-03-01", "view_promotion", "s"))
+    )
+    duckdb, clickhouse = on_both(folder)
+    assert attribute_slots(duckdb, lookback_hours=720)
+    with pytest.raises(ValueError, match="on ClickHouse windows reach 596 hours"):
+        attribute_slots(clickhouse, lookback_hours=720)

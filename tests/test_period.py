@@ -45,6 +45,17 @@ def test_faults(start, end, timezone, words):
     assert words in str(error.value)
 
 
+@pytest.mark.parametrize("first", [-2_208_988_800_000, -62_135_596_800_000])
+def test_an_early_instant_does_not_shift_the_rest(first):
+    """Kolkata had another offset before 1945; today's is 5:30."""
+    assert utc_offsets(first, UTC_2026, "Asia/Kolkata")[-1][1] == 19_800_000
+
+
+def test_an_end_before_the_data_is_an_empty_period():
+    found = period(None, "2025-06-01")
+    assert (found.start_date, found.end_date) == (dt.date(2025, 5, 31), dt.date(2025, 6, 1))
+
+
 def test_clock_changes_are_found_to_the_second():
     first = start_of_day_ms(dt.date(2026, 1, 1), "America/New_York")
     found = utc_offsets(first, first + 365 * DAY, "America/New_York")

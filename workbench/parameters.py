@@ -26,8 +26,16 @@ def check_days(name: str, given: Iterable[int]) -> None:
 
 def check_positive(name: str, given: float, unit: str) -> None:
     """Refuse zero and negative lengths."""
-    if not given > 0:
+    if not 0 < given < float("inf"):
         raise ParameterError(f"{name} is {given}; it must be above 0 {unit}.")
+
+
+def check_names(name: str, given: Sequence[str]) -> None:
+    """Refuse an empty list and repeated names."""
+    if not given:
+        raise ParameterError(f"{name} is empty; name at least one.")
+    if len(set(given)) < len(given):
+        raise ParameterError(f"{name}: {', '.join(given)} names one twice.")
 
 
 def check_rate(name: str, given: float) -> None:

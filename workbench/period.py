@@ -9,8 +9,8 @@ from workbench.errors import ParameterError, nearest
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST_MS = 4_102_444_800_000
-"""Clock changes are looked up until the year 2100; a later instant is a fault of the data."""
+_EARLIEST_MS, _LATEST_MS = -2_208_988_800_000, 4_102_444_800_000
+"""Calendars are looked up from 1900 to 2100; an instant outside is a fault of the data."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Period:
     data_start_ms, data_end_ms
         First instant in the source, and the start of the local day after the last event or order.
         Follow-up windows run to ``data_end_ms``, also beyond the period.
+    has_start, has_end
+        Whether a date was given; without one the period is open on that side.
     """
 
     start_date: date
@@ -38,6 +40,8 @@ class Period:
     end_ms: int
     data_start_ms: int
     data_end_ms: int
+    has_start: bool = True
+    has_end: bool = True
 
     @property
     def last_date(self) -> date:
@@ -55,7 +59,7 @@ def zone(timezone: str) -> ZoneInfo:
     try:
         return ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError, TypeError):
-        hint = nearest(str(timezone), available_timezones())
+        hint = nearest(str(timezone), available_timezones(), ".")
         raise ParameterError(
             f'timezone: "{timezone}" is not a time zone{hint} Use an IANA name such as "Asia/Shanghai" or "UTC".'
         ) from None
@@ -68,7 +72,11 @@ def to_ms(instant: datetime) -> int:
 
 def local_date(instant_ms: int, timezone: str) -> date:
     """The calendar day in ``timezone`` on which an instant lies."""
-    return (_EPOCH + timedelta(milliseconds=instant_ms)).astimezone(zone(timezone)).date()
+    return (_EPOCH + timedelta(milliseconds=_clipped(instant_ms))).astimezone(zone(timezone)).date()
+
+
+def _clipped(instant_ms: int) -> int:
+    return min(max(instant_ms, _EARLIEST_MS), _LATEST_MS)
 
 
 def start_of_day_ms(day: date, timezone: str) -> int:
@@ -90,12 +98,12 @@ def utc_offsets(first_ms: int, last_ms: int, timezone: str) -> list[tuple[int, i
     place = zone(timezone)
 
     def offset(instant_ms: int) -> int:
-        delta = (_EPOCH + timedelta(milliseconds=instant_ms)).astimezone(place).utcoffset() or timedelta()
+        delta = (_EPOCH + timedelta(milliseconds=_clipped(instant_ms))).astimezone(place).utcoffset() or timedelta()
         return delta // timedelta(milliseconds=1)
 
     pairs = [(first_ms, offset(first_ms))]
     step = 7 * DAY_MS
-    for left in range(max(first_ms, 0), min(last_ms, _LATEST_MS) + 1, step):
+    for left in range(_clipped(first_ms), _clipped(last_ms) + 1, step):
         low, high = left, left + step
         if offset(low) == offset(high):
             continue
@@ -151,6 +159,8 @@ def make_period(
     given_first, given_end = parse_date(start_date, "start_date"), parse_date(end_date, "end_date")
     data_end = local_date(data_last_ms, timezone) + timedelta(days=1)
     first = given_first or local_date(data_start_ms, timezone)
+    if given_first is None and given_end is not None and given_end <= first:
+        first = given_end - timedelta(days=1)  # the period lies before the data: empty, and said so
     end = given_end or max(data_end, first + timedelta(days=1))
     if first >= end:
         raise ParameterError(
@@ -170,4 +180,6 @@ def make_period(
         end_ms=end_ms,
         data_start_ms=data_start_ms,
         data_end_ms=start_of_day_ms(data_end, timezone),
+        has_start=given_first is not None,
+        has_end=given_end is not None,
     )

@@ -95,7 +95,60 @@ def test_a_period_without_orders_says_so_and_prints_no_zeros(shop):
     assert any("No paid order" in flag for flag in analysis.flags)
     card = by_channel(analysis)
     assert card.loc["ads", "user_count"] == 1
-    assert card[["order_count", "paid_amount", "conversion_rate"]].isna().all().all()
+    assert card[["order_count", "paid_amount"]].isna().all().all()
+    assert card.loc["ads", "conversion_rate"] == 0  # u2 has been followed for 30 days and did not buy in them
+
+
+def test_orders_of_others_and_later_orders_count_where_they_belong(shop):
+    """On 3 March only an old user pays; the day's users are counted, and their later orders convert them."""
+    analysis = compare_channels(shop, start_date="2026-03-20", end_date="2026-03-21", conversion_days=1)
+    assert analysis.flags == ("1 warning about the data; see the data section.",)
+    card = by_channel(compare_channels(shop, start_date="2026-03-01", end_date="2026-03-02", conversion_days=10))
+    assert card.loc["ads", "conversion_rate"] == 1.0  # u1 came on 1 March and paid on the 3rd, after the period
+
+
+def test_spend_of_a_channel_without_users_is_not_lost(shop, tmp_path):
+    import pandas as pd
+
+    tables = {name: shop.collect(shop.tables[name])[list(shop.present[name])] for name in ("users", "orders")}
+    spend = pd.DataFrame(
+        {"date": pd.to_datetime(["2026-02-01", "2026-03-01"]).date, "channel": "tv", "spend_amount": [3.0, 4.0]}
+    )
+    other = open_shop(write_shop(tmp_path / "other", channel_spend=spend, **tables))
+    assert by_channel(compare_channels(other)).loc["tv", ["user_count", "spend_amount"]].tolist() == [0, 7.0]
+    only_march = compare_channels(other, start_date="2026-03-01", end_date="2026-04-01")
+    assert by_channel(only_march).loc["tv", "spend_amount"] == 4.0
+
+
+def test_orders_without_amounts_are_left_out_of_averages(tmp_path):
+    rows = [
+        (1, "u", "2026-03-01", "2026-03-01", 100.0),
+        (2, "u", "2026-03-02", "2026-03-02", None),
+        (3, "v", "2026-03-02", "2026-03-02", None),
+    ]
+    shop = open_shop(
+        write_shop(
+            tmp_path / "shop",
+            users=frame("user_id first_seen_at channel", ("u", "2026-03-01", "a"), ("v", "2026-03-01", "b")),
+            orders=frame("order_id user_id submitted_at paid_at gross_amount", *rows),
+        )
+    )
+    card = by_channel(compare_channels(shop))
+    assert card.loc["a", ["order_count", "average_order_value"]].tolist() == [2, 100.0]
+    assert math.isnan(card.loc["b", "paid_amount"])
+
+
+def test_a_shop_of_orders_and_users_alone_has_a_report(shop, tmp_path):
+    tables = {name: shop.collect(shop.tables[name])[list(shop.present[name])] for name in ("users", "orders")}
+    analysis = compare_channels(open_shop(write_shop(tmp_path / "two", **tables)))
+    assert analysis.tables["channel_funnel"].empty
+    assert charts.funnel_picture(analysis) is None
+
+
+def test_events_that_are_never_recorded_are_no_zeros(shop):
+    analysis = compare_channels(shop)
+    assert set(analysis.tables["channel_funnel"]["step"]) == {"view_item", "add_to_cart"}
+    assert any("never records begin_checkout, purchase" in note for note in analysis.notes)
 
 
 def test_sentences_rest_on_cells(sample):
@@ -134,6 +187,10 @@ def test_chinese_and_english_tell_the_same_numbers(sample):
         ({"population": "nwe"}, 'population: "nwe" is not known, did you mean "new"?'),
         ({"funnel_steps": ["view_item"]}, "fewer than two steps"),
         ({"funnel_steps": ["view_item", "view_item"]}, "view_item stands there twice"),
+        (
+            {"funnel_steps": ["view_item", "ad_to_cart"]},
+            'no event "ad_to_cart" in the data, did you mean "add_to_cart"?',
+        ),
         ({"window_hours": 0}, "window_hours is 0; it must be above 0 hours"),
         ({"repurchase_days": [30, 0]}, "repurchase_days: 0 is not a whole positive number"),
         ({"conversion_days": 1.5}, "conversion_days: 1.5 is not a whole positive number"),

@@ -77,6 +77,22 @@ def test_grants_count_by_their_day_and_orders_by_theirs(shop):
     assert card.loc["a", ["granted_count", "order_count", "gross_amount"]].tolist() == [0, 1, 200.0]
 
 
+def test_without_order_ids_use_is_unknown_rather_than_zero(shop, tmp_path):
+    tables = {name: shop.collect(shop.tables[name])[list(shop.present[name])] for name in ("orders", "coupon_grants")}
+    tables["coupon_grants"] = tables["coupon_grants"].drop(columns=["order_id", "discount_amount"])
+    analysis = evaluate_coupons(open_shop(write_shop(tmp_path / "other", **tables)))
+    card = analysis.tables["coupon_scorecard"]
+    assert card[["redeemed_count", "redemption_rate", "order_count", "order_share"]].isna().all().all()
+    assert card["granted_count"].tolist() == [3, 2, 5]
+    assert "nothing says how they were used" in analysis.headline.verdict
+
+
+def test_few_buyers_have_no_subsidy_interval(shop):
+    analysis = evaluate_coupons(shop)
+    assert analysis.tables["coupon_scorecard"]["subsidy_ci_lower"].isna().all()
+    assert any("have no interval" in note for note in analysis.notes)
+
+
 def test_a_period_without_orders_prints_no_zeros(shop):
     analysis = evaluate_coupons(shop, start_date="2026-02-01", end_date="2026-02-10")
     assert "No paid order with a coupon" in analysis.headline.verdict

@@ -4,7 +4,8 @@ import pytest
 from shops import frame, write_shop
 
 from workbench import open_shop
-from workbench.metrics.orders import amount_by_user, first_payments, paid_orders
+from workbench.metrics.orders import first_payments, paid_orders
+from workbench.metrics.touches import carried_by_users, conversions
 
 
 @pytest.fixture
@@ -34,6 +35,7 @@ def test_first_payments_leave_out_orders_without_a_user(shop):
     assert found["user_id"].tolist() == ["a"]
 
 
-def test_amount_by_user(shop):
-    row = shop.collect(amount_by_user(paid_orders(shop.orders))).iloc[0]
-    assert row.tolist() == [101.0, 100.0**2 + 1, 100.0]
+def test_carried_by_users_leaves_out_orders_without_a_user(shop):
+    converted = conversions(shop.orders, shop.orders, "purchase", shop.period(None, None, "UTC"))
+    row = shop.collect(carried_by_users(converted, "amount")).iloc[0]
+    assert row.tolist() == [100.0, 100.0**2, 100.0]

@@ -81,7 +81,45 @@ def test_one_large_buyer_gets_no_interval(tmp_path):
     analysis = attribute_slots(small(tmp_path, *clicks, orders=orders))
     credit = analysis.tables["slot_credit"]
     assert credit[credit["target"] == "purchase"]["ci_lower"].isna().all()
-    assert any("one buyer carries 94% of the paid amount" in note for note in analysis.notes)
+    assert any("No intervals for purchase: one buyer carries 94%" in note for note in analysis.notes)
+
+
+def test_one_person_with_most_of_the_carts_gets_no_interval_either(tmp_path):
+    rows = [(f"u{i}", "2026-03-01 10:00", "select_promotion", "a") for i in range(60)]
+    rows += [("u0", f"2026-03-01 11:{i:02d}", "add_to_cart", None) for i in range(60)]
+    rows += [(f"u{i}", "2026-03-01 11:00", "add_to_cart", None) for i in range(1, 10)]
+    analysis = attribute_slots(small(tmp_path, *rows), targets=["add_to_cart"])
+    assert analysis.tables["slot_credit"]["ci_lower"].isna().all()
+    assert any("No intervals for add_to_cart: one buyer carries 87%" in note for note in analysis.notes)
+
+
+def test_a_direct_row_stands_there_even_at_zero(tmp_path):
+    orders = [(1, "u", "2026-03-01 11:00", "2026-03-01 11:00", 5.0)]
+    credit = attribute_slots(small(tmp_path, ("u", "2026-03-01 10:00", "select_promotion", "a"), orders=orders)).tables[
+        "slot_credit"
+    ]
+    direct = credit[(credit["target"] == "purchase") & (credit["credited_id"] == "(direct)")]
+    assert direct["conversion_credit"].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_whole_number_ids_order_by_size(tmp_path):
+    """At one instant slot 9 is clicked before slot 10, and order 9 is paid before order 10."""
+    import pandas as pd
+
+    noon = pd.Timestamp("2026-03-01 12:00", tz="UTC")
+    events = pd.DataFrame({"user_id": "u", "event_at": noon, "event": "select_promotion", "slot_id": [10, 9]})
+    orders = pd.DataFrame(
+        {"order_id": [10, 9], "user_id": "u", "submitted_at": noon, "paid_at": noon, "gross_amount": [1.0, 100.0]}
+    )
+    shop = open_shop(write_shop(tmp_path / "shop", events=events, orders=orders))
+    credit = (
+        attribute_slots(shop, targets=["purchase"])
+        .tables["slot_credit"]
+        .set_index(["model", "credited_id"])["amount_credit"]
+    )
+    assert credit[("first", "9")] == 100.0
+    assert credit[("last", "10")] == 100.0
+    assert credit[("linear", "(direct)")] == 1.0
 
 
 def test_names_are_text(tmp_path):
@@ -98,7 +136,8 @@ def test_without_events_or_orders(tmp_path):
     shop = small(tmp_path, ("u", "2026-03-01", "view_promotion", "s"))
     analysis = attribute_slots(shop)
     assert analysis.tables["slot_credit"].empty
-    assert "no paid order to attribute" in analysis.headline.verdict
+    assert "without an orders table nothing is attributed" in analysis.headline.verdict
+    assert any("purchase is credited from orders, which are not there" in note for note in analysis.notes)
     users_only = open_shop(write_shop(tmp_path / "users", users=frame("user_id first_seen_at", ("u", "2026-03-01"))))
     with pytest.raises(TableError, match='slot_attribution needs the tables events; "events" is missing'):
         attribute_slots(users_only)
@@ -110,6 +149,9 @@ def test_without_events_or_orders(tmp_path):
         ({"lookback_hours": 0}, "lookback_hours is 0; it must be above 0 hours"),
         ({"lookback_hours": -5}, "lookback_hours is -5"),
         ({"models": ["linaer"]}, 'models: "linaer" is not known, did you mean "linear"?'),
+        ({"lookback_hours": float("inf")}, "lookback_hours is inf"),
+        ({"models": []}, "models is empty"),
+        ({"models": ["linear", "linear"]}, "names one twice"),
         ({"targets": ["purchas"]}, 'targets: no event "purchas" in the data, did you mean "purchase"?'),
     ],
 )

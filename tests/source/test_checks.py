@@ -96,7 +96,7 @@ REFUSED = [
         ("orders", "gross_amount", "type"),
         1,
         "is not a number such as 1234.50",
-        ["o2"],
+        ['o2 "about 50"'],
     ),
     (
         "orders",
@@ -104,7 +104,7 @@ REFUSED = [
         ("orders", "submitted_at", "type"),
         1,
         "is not a time such as 2026-03-01 10:00:00",
-        ["o2"],
+        ['o2 "03/01/2026 10:00"'],
     ),
     (
         "orders",
@@ -114,6 +114,23 @@ REFUSED = [
         "no time zone, while 1 other rows carry one",
         ["o2"],
     ),
+    (
+        "orders",
+        {"gross_amount": [float("inf"), 5.0]},
+        ("orders", "gross_amount", "not_finite"),
+        1,
+        "is infinite",
+        ["o1"],
+    ),
+    (
+        "orders",
+        {"paid_at": ["2026-03-01T10:05:00Z", "9999-12-31T00:00:00Z"]},
+        ("orders", "paid_at", "no_calendar_time"),
+        1,
+        "leave it empty if there is no such time",
+        ["o2"],
+    ),
+    ("orders", {"order_id": [1.5, 2.0]}, ("orders", "order_id", "type"), 1, "is not a whole number", None),
     (
         "orders",
         {"gross_amount": pd.to_datetime(["2026-03-01", "2026-03-02"], utc=True)},
@@ -129,12 +146,14 @@ REFUSED = [
 def test_refused(tmp_path, table, columns, where, count, words, keys):
     source = write_shop(tmp_path / "shop", **changed(table, **columns))
     fault = by_rule(check_source(source))[where]
-    assert (fault.level, fault.count, list(fault.keys)) == ("refused", count, keys)
+    assert (fault.level, fault.count) == ("refused", count)
+    if keys is not None:
+        assert list(fault.keys) == keys
     assert words in fault.en
     with pytest.raises(TableError) as error:
         open_shop(source)
     assert words in str(error.value)
-    assert all(f"(e.g. {key}" not in str(error.value) for key in keys), "keys are for the terminal only"
+    assert "(e.g." not in str(error.value), "keys are for the terminal only"
 
 
 WARNED = [
@@ -257,6 +276,27 @@ def test_columns_that_differ_by_case_are_refused(tmp_path, csv):
     source = write_shop(tmp_path / "shop", csv=csv, **changed("slots", NAME=["x"]))
     with pytest.raises(SourceError, match='has the columns "name" and "NAME", which differ at most by case'):
         open_shop(source)
+
+
+@pytest.mark.parametrize("line", ["o9,u1,2026-03-01T10:00:00Z,,5,0,extra", "o9,u1"])
+def test_a_ragged_line_is_named_by_its_number(tmp_path, line):
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    header = "order_id,user_id,submitted_at,paid_at,gross_amount,coupon_discount_amount"
+    (folder / "orders.csv").write_text(f"{header}\no1,u1,2026-03-01T10:00:00Z,,5,0\n{line}\n")
+    found = len(line.split(","))
+    with pytest.raises(SourceError, match=rf"orders\.csv line 3 has {found} fields, the header has 6"):
+        open_shop(folder)
+
+
+def test_a_time_far_outside_is_found_among_few_rows_and_in_every_table(tmp_path):
+    tables = sound()
+    rows = [("c1", f"u{i}", f"2026-03-{i + 1:02d}") for i in range(20)] + [("c1", "u20", "2099-01-01")]
+    tables["coupon_grants"] = frame("grant_id coupon_id user_id granted_at", *((i, *row) for i, row in enumerate(rows)))
+    fault = by_rule(check_source(write_shop(tmp_path / "shop", **tables)))[
+        ("coupon_grants", "granted_at", "out_of_range")
+    ]
+    assert (fault.level, fault.count) == ("warned", 1)
 
 
 class TestFiles:

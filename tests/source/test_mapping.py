@@ -99,6 +99,28 @@ def test_ids_join_whatever_their_type(tmp_path):
     assert shop.coupon_grants.user_id.type().is_integer()
 
 
+def test_ids_that_pandas_wrote_with_a_point_are_whole(tmp_path):
+    source = write_shop(
+        tmp_path / "shop",
+        csv=True,
+        orders=frame("order_id user_id submitted_at paid_at gross_amount", (9, 5, "2026-03-01", "2026-03-01", 9.0)),
+        coupon_grants=frame(
+            "grant_id coupon_id user_id granted_at order_id",
+            (1, "c", 5, "2026-03-01", 9),
+            (2, "c", 5, "2026-03-01", None),
+        ),
+    )
+    assert "9.0" in (source / "coupon_grants.csv").read_text()
+    assert "unknown_order_id" not in {one.rule for one in open_shop(source).warnings}
+
+
+def test_a_table_read_from_nowhere_is_refused(tmp_path):
+    source = write_shop(tmp_path / "shop", slots=frame("slot_id name", ("s1", "x")), user_log=frame("a", ("b",)))
+    mapping = write(tmp_path, "tables: {events: {source: usr_log}}")
+    with pytest.raises(SourceError, match='reads events from "usr_log", which is not there, did you mean "user_log"'):
+        open_shop(source, mapping)
+
+
 @pytest.mark.parametrize("csv", [False, True])
 def test_times_counted_from_1970(tmp_path, csv):
     log = pd.DataFrame({"user_id": ["u"], "event_at": [1_772_359_200_123_000], "event": ["view_item"]})

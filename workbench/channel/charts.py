@@ -4,15 +4,18 @@ import altair as alt
 import pandas as pd
 
 from workbench.analysis import Analysis
+from workbench.channel.findings import named_channels
 from workbench.language import format_rate, say
 
 _BLUE, _GREY, _ORANGE = "#2f6f9f", "#9aa5ad", "#c8601c"
 
 
-def conversion_picture(analysis: Analysis) -> alt.LayerChart:
-    """Conversion rate of each channel with its interval, largest channel first; for the first screen."""
+def conversion_picture(analysis: Analysis) -> alt.LayerChart | None:
+    """Conversion rate of each channel with its interval, largest channel first; for the first screen. None if there is nothing to draw."""
     lang = analysis.lang
-    card = analysis.tables["channel_scorecard"].head(7)
+    card = named_channels(analysis.tables["channel_scorecard"]).head(7)
+    if card["conversion_rate"].isna().all():
+        return None
     base = alt.Chart(card).encode(
         y=alt.Y("channel:N", sort=card["channel"].tolist(), title=None, axis=alt.Axis(labelLimit=110))
     )
@@ -41,7 +44,7 @@ def conversion_picture(analysis: Analysis) -> alt.LayerChart:
 
 
 def _conversion_title(card: pd.DataFrame, analysis: Analysis) -> str:
-    known = card[card["conversion_rate"].notna() & (card["channel"] != "(unknown)")]
+    known = card[card["conversion_rate"].notna()]
     if len(known) < 2:
         return say(analysis.lang, "Conversion by channel", "各渠道转化率")
     low, high = known["conversion_rate"].min(), known["conversion_rate"].max()
@@ -52,10 +55,12 @@ def _conversion_title(card: pd.DataFrame, analysis: Analysis) -> str:
     )
 
 
-def funnel_picture(analysis: Analysis) -> alt.LayerChart:
-    """Users left at each step as a share of step 1, one line per channel."""
+def funnel_picture(analysis: Analysis) -> alt.LayerChart | None:
+    """Users left at each step as a share of step 1, one line per channel; None if there is no funnel."""
     lang = analysis.lang
     funnel = analysis.tables["channel_funnel"]
+    if funnel.empty:
+        return None
     steps = funnel.sort_values("step_index")["step"].unique().tolist()
     worst = next((one for one in analysis.findings if one.name == "leakiest_step"), None)
     title = worst.text if worst else say(lang, "How far users of each channel get", "各渠道用户到达的步骤")
@@ -86,8 +91,8 @@ def funnel_picture(analysis: Analysis) -> alt.LayerChart:
     )
 
 
-def repurchase_picture(analysis: Analysis) -> alt.LayerChart:
-    """Repurchase rates with intervals at each window, channels side by side."""
+def repurchase_picture(analysis: Analysis) -> alt.LayerChart | None:
+    """Repurchase rates with intervals at each window, channels side by side; None if there is none."""
     lang = analysis.lang
     card = analysis.tables["channel_scorecard"]
     windows = sorted(
@@ -112,6 +117,8 @@ def repurchase_picture(analysis: Analysis) -> alt.LayerChart:
         if rows
         else pd.DataFrame(columns=["channel", "window", "rate", "lower", "upper", "buyers"])
     )
+    if long.empty:
+        return None
     order = [say(lang, f"{window} days", f"{window} 天") for window in windows]
     base = alt.Chart(long).encode(
         y=alt.Y("channel:N", sort=card["channel"].tolist(), title=None, axis=alt.Axis(labelLimit=110)),

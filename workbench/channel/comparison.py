@@ -7,9 +7,12 @@ import pandas as pd
 
 from workbench.analysis import Analysis
 from workbench.channel.findings import channel_findings, channel_headline
-from workbench.language import Language, say
+from workbench.channel.notes import channel_notes
+from workbench.contract import EVENT_RANK
+from workbench.errors import ParameterError, nearest
+from workbench.language import Language
 from workbench.metrics.funnel import funnel_reach
-from workbench.metrics.orders import paid_orders
+from workbench.metrics.orders import paid_in_period, paid_orders
 from workbench.metrics.population import (
     Population,
     channel_repurchase,
@@ -18,9 +21,9 @@ from workbench.metrics.population import (
     population_users,
 )
 from workbench.parameters import check_choices, check_days, check_positive, check_rate
-from workbench.period import HOUR_MS, Period, local_date
+from workbench.period import HOUR_MS, Period
 from workbench.source.shop import Shop
-from workbench.stats.intervals import ratio_by_bucket, wilson
+from workbench.stats.intervals import MINIMUM_EFFECTIVE, effective_counts, ratio_by_bucket, wilson
 from workbench.stats.tables import divide, repurchase_columns
 
 FUNNEL_STEPS = ("view_item", "add_to_cart", "begin_checkout", "purchase")
@@ -92,27 +95,29 @@ def compare_channels(
     tables = dict(shop.tables)
     members = population_users(tables, population, period)
     paid = paid_orders(tables["orders"])
+    inside = paid_in_period(paid, period)
+    paid_count = int(shop.collect(inside.aggregate(orders=inside.count()))["orders"].item())
     sums = shop.collect(channel_sums(members, paid, population, period, conversion_days))
     counts = shop.collect(channel_repurchase(members, paid, period, repurchase_days))
     spend = _spend(shop, period)
     scorecard = _scorecard(shop, sums, counts, spend, population, repurchase_days, confidence_level)
-    funnel = _funnel(shop, members, period, funnel_steps, window_hours, confidence_level, scorecard)
-    notes = _notes(shop, lang, population, conversion_days, scorecard, funnel, funnel_steps)
+    if not paid_count:
+        scorecard = _without_orders(scorecard, population)
+    steps, absent = _recorded_steps(shop, funnel_steps)
+    funnel = _funnel(shop, members, period, steps, window_hours, confidence_level, scorecard)
     return Analysis(
         name="channel_comparison",
         lang=lang,
         period=period,
         tables={"channel_scorecard": scorecard, "channel_funnel": funnel},
-        headline=channel_headline(scorecard, period, population, lang, repurchase_days, conversion_days),
+        headline=channel_headline(scorecard, period, population, lang, repurchase_days, conversion_days, paid_count),
         findings=channel_findings(scorecard, funnel, population, lang, repurchase_days, conversion_days),
-        notes=notes,
-        flags=shop.flags(period, lang, has_orders=bool(scorecard["order_count"].fillna(0).sum())),
+        notes=channel_notes(shop, lang, population, conversion_days, scorecard, funnel, absent),
+        flags=shop.flags(period, lang, has_orders=bool(paid_count)),
     )
 
 
 def _check_steps(steps: Sequence[str]) -> None:
-    from workbench.errors import ParameterError
-
     if len(steps) < 2:
         raise ParameterError(
             f"funnel_steps: {list(steps)} has fewer than two steps; name at least two events in order."
@@ -122,13 +127,39 @@ def _check_steps(steps: Sequence[str]) -> None:
         raise ParameterError(f"funnel_steps: {', '.join(twice)} stands there twice; name each step once.")
 
 
+def _recorded_steps(shop: Shop, steps: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split steps into those that the source records and those that it never does.
+
+    Raises
+    ------
+    ParameterError
+        If a step is neither recorded nor an event of the contract.
+    """
+    if not shop.has("events"):
+        return list(steps), []
+    events = shop.events
+    recorded = set(shop.collect(events.filter(events.event.isin(list(steps))).select("event").distinct())["event"])
+    absent = [step for step in steps if step not in recorded]
+    for step in absent:
+        if step not in EVENT_RANK:
+            names = shop.collect(events.select("event").distinct().order_by("event").limit(200))["event"].tolist()
+            raise ParameterError(
+                f'funnel_steps: no event "{step}" in the data{nearest(step, [*names, *EVENT_RANK], ".")} '
+                f"There are: {', '.join(names[:12])}."
+            )
+    return [step for step in steps if step in recorded], absent
+
+
 def _spend(shop: Shop, period: Period) -> pd.Series:
     """Spend in the period by channel; empty where the source has none."""
     if not shop.has("channel_spend"):
         return pd.Series(dtype=float)
     table = shop.channel_spend
-    inside = table.filter(table.date >= local_date(period.start_ms, period.timezone), table.date < period.end_date)
-    spent = shop.collect(inside.group_by("channel").aggregate(spend_amount=inside.spend_amount.sum()))
+    if period.has_start:
+        table = table.filter(table.date >= period.start_date)
+    if period.has_end:
+        table = table.filter(table.date < period.end_date)
+    spent = shop.collect(table.group_by("channel").aggregate(spend_amount=table.spend_amount.sum()))
     return spent.set_index("channel")["spend_amount"]
 
 
@@ -141,36 +172,41 @@ def _scorecard(
     days: Sequence[int],
     confidence_level: float,
 ) -> pd.DataFrame:
-    """One row per channel, largest first."""
+    """One row per channel, largest first; channels with spend and no user included."""
     total = sums.drop(columns="user_bucket").groupby("channel").sum()
+    total = total.reindex(total.index.union(spend.index[spend > 0]), fill_value=0).rename_axis("channel")
     total = total.assign(order=-total["user_count"]).sort_values(["order", "channel"]).drop(columns="order")
     card = total[["user_count", *_SUMS]].copy()
-    if not card["order_count"].sum():
-        card[_SUMS] = float("nan")
-    card["average_order_value"] = divide(card["paid_amount"], card["order_count"])
+    unknown = (total["amount_count"] == 0) & (total["order_count"] > 0)
+    card.loc[unknown, ["gross_amount", "paid_amount"]] = float("nan")
+    card["average_order_value"] = divide(card["paid_amount"], total["amount_count"])
     card["refund_rate"] = divide(card["refund_amount"], card["paid_amount"])
     card["conversion_eligible_count"] = total["eligible_count"]
     converted = wilson(total["converted_count"], total["eligible_count"], confidence_level=confidence_level)
     card["conversion_rate"], card["ci_lower"], card["ci_upper"] = converted.estimate, converted.lower, converted.upper
-    aligned = counts.set_index("channel").reindex(card.index)
-    if aligned.empty:
-        aligned = aligned.astype(float)
+    aligned = counts.set_index("channel").reindex(card.index).astype(float)
     card = card.join(repurchase_columns(aligned, days, confidence_level))
     card["spend_amount"] = spend.reindex(card.index)
     if population == "new":
         card["cost_per_new_user"] = divide(card["spend_amount"], card["user_count"])
         card = card.join(_contribution(shop, sums, card["cost_per_new_user"], confidence_level))
+        few = effective_counts(total["paid_amount"], total["paid_squares"]) < MINIMUM_EFFECTIVE
+        card.loc[few, ["contribution_ci_lower", "contribution_ci_upper"]] = float("nan")
     if not shop.has_money:
         card[[name for name in _MONEY if name in card]] = float("nan")
-    if not card["order_count"].sum():
-        card[["conversion_rate", "ci_lower", "ci_upper"]] = float("nan")
     return card.reset_index()
+
+
+def _without_orders(scorecard: pd.DataFrame, population: Population) -> pd.DataFrame:
+    """Where nobody at all paid in the period, what rests on its orders is unknown rather than 0."""
+    blank = [*_SUMS, *(["conversion_rate", "ci_lower", "ci_upper"] if population == "active" else [])]
+    return scorecard.assign(**dict.fromkeys(blank, float("nan")))
 
 
 def _contribution(shop: Shop, sums: pd.DataFrame, cost: pd.Series, confidence_level: float) -> pd.DataFrame:
     """Profit of a new user's first ``conversion_days`` less the cost of winning the user, by resampled buckets."""
     wide = {
-        name: sums.pivot(index="user_bucket", columns="channel", values=name).fillna(0)[cost.index]
+        name: sums.pivot(index="user_bucket", columns="channel", values=name).reindex(columns=cost.index).fillna(0)
         for name in ("early_profit_amount", "eligible_count")
     }
     found = ratio_by_bucket(
@@ -199,7 +235,7 @@ def _funnel(
 ) -> pd.DataFrame:
     """One row per channel and step, channels in the order of the scorecard."""
     columns = ["channel", "step", "step_index", "user_count", "step_rate", "overall_rate", "ci_lower", "ci_upper"]
-    if not shop.has("events"):
+    if not shop.has("events") or len(steps) < 2:
         return pd.DataFrame(columns=columns)
     events = member_events(shop.events, members, period)
     reached = shop.collect(funnel_reach(events, steps, round(window_hours * HOUR_MS), "channel"))
@@ -215,94 +251,3 @@ def _funnel(
     found = wilson(table["user_count"], first, confidence_level=confidence_level)
     table["overall_rate"], table["ci_lower"], table["ci_upper"] = found.estimate, found.lower, found.upper
     return table[columns]
-
-
-def _notes(
-    shop: Shop,
-    lang: Language,
-    population: Population,
-    conversion_days: int,
-    scorecard: pd.DataFrame,
-    funnel: pd.DataFrame,
-    steps: Sequence[str],
-) -> tuple[str, ...]:
-    notes = [
-        say(
-            lang,
-            "Channels differ in audience; a difference between channels is not yet the channel's doing.",
-            "各渠道受众不同，渠道之间的差异并不等于渠道本身的作用。",
-        ),
-        say(
-            lang,
-            "A user belongs to the channel of acquisition, whatever the later visits come through.",
-            "用户归属于首次获客渠道，与之后的访问来源无关。",
-        ),
-    ]
-    if population == "new":
-        notes.append(
-            say(
-                lang,
-                f"Conversion counts users whose first {conversion_days} days have elapsed; orders and amounts count what "
-                "the period's new users paid inside the period.",
-                f"转化率只统计首访后已满 {conversion_days} 天的用户；订单与金额为期内新用户在期内支付的部分。",
-            )
-        )
-        notes.append(
-            say(
-                lang,
-                f"Contribution per new user is the profit of the first {conversion_days} days less spend per new user; "
-                "spend is taken as certain.",
-                f"单个新客贡献 = 首 {conversion_days} 天利润 − 单个新客成本；投放花费视为确定值。",
-            )
-        )
-    if not shop.has_money:
-        notes.append(
-            say(
-                lang,
-                "orders carry no amounts: columns of money are empty. Add gross_amount to see them.",
-                "订单没有金额，金额列为空；补充 gross_amount 后可见。",
-            )
-        )
-    if not shop.has("events"):
-        notes.append(
-            say(
-                lang,
-                "No events: the funnel is off. Add events to see where each channel loses users.",
-                "没有 events 表，漏斗关闭；补充后可见各渠道在何处流失。",
-            )
-        )
-    elif funnel.empty:
-        notes.append(
-            say(
-                lang,
-                "No event of the funnel's steps by these users in the period: the funnel is empty.",
-                "期内这些用户没有漏斗步骤的事件，漏斗为空。",
-            )
-        )
-    else:
-        absent = [step for step in steps if not funnel.loc[funnel["step"] == step, "user_count"].sum()]
-        if absent:
-            notes.append(
-                say(
-                    lang,
-                    f"Funnel steps that no user reached: {', '.join(absent)}.",
-                    f"没有用户到达的漏斗步骤：{'、'.join(absent)}。",
-                )
-            )
-    if not shop.has("channel_spend"):
-        notes.append(
-            say(
-                lang,
-                "No channel_spend: cost per new user is unknown and contribution is before ad spend.",
-                "没有 channel_spend 表：获客成本未知，贡献未扣除投放花费。",
-            )
-        )
-    if shop.has_money and not shop.has("orders", "cost_amount"):
-        notes.append(
-            say(lang, "orders carry no cost_amount: contribution is off.", "orders 没有 cost_amount，贡献不可计算。")
-        )
-    if scorecard["channel"].eq("(unknown)").any():
-        notes.append(
-            say(lang, "(unknown) are users without a channel of acquisition.", "(unknown) 为没有获客渠道的用户。")
-        )
-    return tuple(notes)

@@ -8,9 +8,16 @@ from workbench.analysis import Action, Cell, Finding, Headline
 from workbench.language import Language, format_amount, format_count, format_interval, format_rate, say
 from workbench.metrics.population import Population
 from workbench.period import Period
+from workbench.stats.intervals import wilson
 
 MIN_USERS = 30
 """Channels with fewer users with an elapsed window are not ranked."""
+
+
+def named_channels(scorecard: pd.DataFrame) -> pd.DataFrame:
+    """Channels with users, without (unknown) where there are others; what the first screen shows."""
+    named = scorecard[(scorecard["channel"] != "(unknown)") & (scorecard["user_count"] > 0)]
+    return named if len(named) else scorecard
 
 
 def _ranked(scorecard: pd.DataFrame) -> pd.DataFrame:
@@ -26,10 +33,11 @@ def channel_headline(
     lang: Language,
     repurchase_days: Sequence[int],
     conversion_days: int,
+    paid_count: int,
 ) -> Headline:
     """The first screen of the channel report."""
     return Headline(
-        verdict=_verdict(scorecard, period, population, lang, conversion_days),
+        verdict=_verdict(scorecard, period, population, lang, conversion_days, paid_count),
         table=_headline_table(scorecard, population, lang, repurchase_days),
         source="channel_scorecard",
         actions=_actions(scorecard, lang, conversion_days),
@@ -37,7 +45,12 @@ def channel_headline(
 
 
 def _verdict(
-    scorecard: pd.DataFrame, period: Period, population: Population, lang: Language, conversion_days: int
+    scorecard: pd.DataFrame,
+    period: Period,
+    population: Population,
+    lang: Language,
+    conversion_days: int,
+    paid_count: int,
 ) -> str:
     ranked = _ranked(scorecard)
     if scorecard.empty:
@@ -46,7 +59,7 @@ def _verdict(
             f"No {'new' if population == 'new' else 'active'} user from {period.start_date} to {period.last_date}.",
             f"{period.start_date} 至 {period.last_date} 没有{'新' if population == 'new' else '活跃'}用户。",
         )
-    if not scorecard["order_count"].fillna(0).sum():
+    if not paid_count and len(ranked) < 2:
         return say(
             lang,
             f"No paid order from {period.start_date} to {period.last_date}: channels cannot be compared by sales.",
@@ -84,7 +97,7 @@ def _headline_table(
 ) -> pd.DataFrame:
     window = 30 if 30 in days else (min(days) if days else None)
     rows = []
-    for row in scorecard.head(7).to_dict("records"):
+    for row in named_channels(scorecard).head(7).to_dict("records"):
         cells = {
             say(lang, "Channel", "渠道"): row["channel"],
             (say(lang, "New users", "新客") if population == "new" else say(lang, "Users", "用户")): format_count(
@@ -235,7 +248,7 @@ def _repurchase_findings(scorecard: pd.DataFrame, lang: Language, days: Sequence
 
 
 def _leak_findings(funnel: pd.DataFrame, scorecard: pd.DataFrame, lang: Language) -> list[Finding]:
-    """The channel and step that fall furthest below all channels together."""
+    """The channel and step that fall furthest below all channels together, beyond the interval of its step rate."""
     if funnel.empty:
         return []
     totals = funnel.groupby("step_index")["user_count"].sum()
@@ -244,9 +257,10 @@ def _leak_findings(funnel: pd.DataFrame, scorecard: pd.DataFrame, lang: Language
     base = funnel.set_index(["channel", "step_index"])["user_count"]
     steps["base_count"] = [base.loc[(row["channel"], row["step_index"] - 1)] for row in steps.to_dict("records")]
     steps = steps[(steps["base_count"] >= MIN_USERS) & (steps["channel"] != "(unknown)")]
-    steps = steps.assign(lost=(steps["all_rate"] - steps["step_rate"]) * steps["base_count"])
+    steps = steps.assign(lost=((steps["all_rate"] - steps["step_rate"]) * steps["base_count"]).round())
+    surely = wilson(steps["user_count"], steps["base_count"]).upper < steps["all_rate"]
     found = []
-    for one in steps[steps["lost"] > 0].sort_values("lost", ascending=False).head(1).to_dict("records"):
+    for one in steps[surely & (steps["lost"] > 0)].sort_values("lost", ascending=False).head(1).to_dict("records"):
         found.append(
             Finding(
                 "leakiest_step",

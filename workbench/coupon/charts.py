@@ -18,10 +18,12 @@ def _period(analysis: Analysis) -> str:
     return f"{analysis.period.start_date} – {analysis.period.last_date}, {analysis.period.timezone}"
 
 
-def subsidy_picture(analysis: Analysis, subsidy_limit: float) -> alt.LayerChart:
+def subsidy_picture(analysis: Analysis, subsidy_limit: float) -> alt.LayerChart | None:
     """Subsidy rate of each coupon with its interval against the limit; for the first screen."""
     lang = analysis.lang
     card = _coupons(analysis).sort_values("coupon_discount_amount", ascending=False).head(8)
+    if card["subsidy_rate"].isna().all():
+        return None
     card = card.assign(is_over=card["subsidy_rate"] > subsidy_limit)
     rate = say(lang, "subsidy rate", "补贴率")
     base = alt.Chart(card).encode(
@@ -58,7 +60,7 @@ def subsidy_picture(analysis: Analysis, subsidy_limit: float) -> alt.LayerChart:
     )
 
 
-def usage_picture(analysis: Analysis) -> alt.LayerChart:
+def usage_picture(analysis: Analysis) -> alt.LayerChart | None:
     """Redemption against repurchase: used often and coming back are different things."""
     lang = analysis.lang
     card = _coupons(analysis)
@@ -69,6 +71,8 @@ def usage_picture(analysis: Analysis) -> alt.LayerChart:
     )
     window = 30 if 30 in windows else windows[0]
     column = f"repurchase_rate_{window}"
+    if card[column].isna().all():
+        return None
     lowest = next((one for one in analysis.findings if one.name == "lowest_repurchase"), None)
     title = lowest.text if lowest else say(lang, "Redemption and repurchase", "核销与复购")
     base = alt.Chart(card.dropna(subset=[column])).encode(
@@ -76,7 +80,7 @@ def usage_picture(analysis: Analysis) -> alt.LayerChart:
             "redemption_rate:Q",
             title=say(lang, "redeemed, of those given", "核销率"),
             axis=alt.Axis(format="%"),
-            scale=alt.Scale(padding=30, zero=True),
+            scale=alt.Scale(domain=[0, float(card["redemption_rate"].max()) * 1.15], nice=False),
         ),
         y=alt.Y(
             f"{column}:Q",

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 import pandas as pd
+from ibis import _
 
 from workbench.analysis import Analysis
+from workbench.contract import UNKNOWN
 from workbench.coupon.findings import coupon_findings, coupon_headline
 from workbench.language import Language, say
 from workbench.metrics.coupons import (
@@ -18,7 +20,7 @@ from workbench.metrics.coupons import (
 from workbench.metrics.orders import paid_in_period, paid_orders
 from workbench.parameters import check_days, check_rate
 from workbench.source.shop import Shop
-from workbench.stats.intervals import ratio_by_bucket
+from workbench.stats.intervals import MINIMUM_EFFECTIVE, effective_counts, ratio_by_bucket
 from workbench.stats.tables import divide, repurchase_columns
 
 _SUMS = ["order_count", "gross_amount", "coupon_discount_amount", "paid_amount", "refund_amount"]
@@ -79,13 +81,14 @@ def evaluate_coupons(
     shop.require("coupon_evaluation", "orders", "coupon_grants")
     period = shop.period(start_date, end_date, timezone)
     paid = paid_orders(shop.orders)
-    used = coupon_orders(shop.coupon_grants, paid)
+    grants_table = shop.coupon_grants.mutate(coupon_id=_.coupon_id.cast("string").fill_null(UNKNOWN))
+    used = coupon_orders(grants_table, paid)
     every = any_coupon_orders(used)
     inside = paid_in_period(paid, period)
     totals = shop.collect(inside.aggregate(order_count=inside.count(), paid_amount=inside.paid_amount.sum())).iloc[0]
     sums = pd.concat([shop.collect(coupon_sums(one, period)) for one in (used, every)], ignore_index=True)
     repeats = pd.concat([shop.collect(coupon_repurchase(one, paid, period, repurchase_days)) for one in (used, every)])
-    grants = _with_total(shop.collect(grant_counts(shop.coupon_grants, paid, period)))
+    grants = _with_total(shop.collect(grant_counts(grants_table, paid, period)))
     card = _scorecard(shop, grants, sums, repeats, totals, repurchase_days, confidence_level)
     return Analysis(
         name="coupon_evaluation",
@@ -129,13 +132,18 @@ def _scorecard(
     card[_SUMS] = card[_SUMS].fillna(0)
     card["subsidy_rate"] = divide(card["coupon_discount_amount"], card["gross_amount"])
     card = card.join(_subsidy_interval(sums, confidence_level))
-    card["average_order_value"] = divide(card["paid_amount"], card["order_count"])
+    amount_count = sums.groupby("coupon_id")["amount_count"].sum().reindex(card.index).fillna(0)
+    card.loc[(amount_count == 0) & (card["order_count"] > 0), ["gross_amount", "paid_amount"]] = float("nan")
+    card["average_order_value"] = divide(card["paid_amount"], amount_count)
     counts = repeats.set_index("coupon_id").reindex(card.index)
     card = card.join(repurchase_columns(counts.astype(float), days, confidence_level))
     no_orders = not totals["order_count"]
     card["order_share"] = float("nan") if no_orders else card["order_count"] / totals["order_count"]
     money = totals["paid_amount"]
     card["amount_share"] = card["paid_amount"] / money if money == money and money else float("nan")
+    if not shop.has("coupon_grants", "order_id"):
+        unknown = ["redeemed_count", "redemption_rate", "order_share", "amount_share", *_SUMS, "subsidy_rate"]
+        card[unknown] = float("nan")
     if no_orders:
         card[[*_SUMS, "subsidy_rate"]] = float("nan")
     if not shop.has_money:
@@ -159,9 +167,13 @@ def _subsidy_interval(sums: pd.DataFrame, confidence_level: float) -> pd.DataFra
         for name in ("coupon_discount_amount", "gross_amount")
     }
     found = ratio_by_bucket(wide["coupon_discount_amount"], wide["gross_amount"], confidence_level=confidence_level)
-    return pd.DataFrame(
+    bounds = pd.DataFrame(
         {"subsidy_ci_lower": found.lower, "subsidy_ci_upper": found.upper}, index=wide["gross_amount"].columns
     )
+    by_coupon = sums.groupby("coupon_id")[["gross_amount", "gross_squares"]].sum().reindex(bounds.index)
+    few = effective_counts(by_coupon["gross_amount"], by_coupon["gross_squares"]) < MINIMUM_EFFECTIVE
+    bounds.loc[few] = float("nan")
+    return bounds
 
 
 def _ordered(card: pd.DataFrame) -> pd.DataFrame:
@@ -208,6 +220,15 @@ def _notes(shop: Shop, lang: Language, card: pd.DataFrame) -> tuple[str, ...]:
                 lang,
                 "No experiments table: hold the coupon back from a random share of users to learn what it adds.",
                 "没有 experiments 表：对随机一部分用户不发券，才能知道券带来多少增量。",
+            )
+        )
+    single = card[card["subsidy_rate"].notna() & card["subsidy_ci_lower"].isna() & (card["order_count"] > 1)]
+    if len(single):
+        notes.append(
+            say(
+                lang,
+                f"{len(single)} subsidy rates have no interval: fewer than {MINIMUM_EFFECTIVE} effective buyers, or no spread.",
+                f"{len(single)} 个补贴率没有区间：有效买家不足 {MINIMUM_EFFECTIVE} 人，或没有差异。",
             )
         )
     if not shop.has("coupons"):

@@ -39,6 +39,12 @@ def coupon_headline(
 
 def _verdict(card: pd.DataFrame, period: Period, lang: Language, limit: float) -> str:
     total = _total(card)
+    if pd.isna(total["redeemed_count"]):
+        return say(
+            lang,
+            f"{format_count(total['granted_count'])} coupons were given; without their orders nothing says how they were used.",
+            f"共发放 {format_count(total['granted_count'])} 张券；缺少订单号，无法得知使用情况。",
+        )
     if not total["order_count"] or pd.isna(total["order_count"]):
         return say(
             lang,
@@ -160,8 +166,18 @@ def coupon_findings(card: pd.DataFrame, lang: Language, limit: float, days: Sequ
                 "coupon_share",
                 say(
                     lang,
-                    f"{format_rate(total['order_share'])} of paid orders carry a coupon, with {format_rate(total['amount_share'])} of the paid amount.",
-                    f"{format_rate(total['order_share'])} 的支付订单使用了优惠券，占支付金额 {format_rate(total['amount_share'])}。",
+                    f"{format_rate(total['order_share'])} of paid orders carry a coupon"
+                    + (
+                        "."
+                        if pd.isna(total["amount_share"])
+                        else f", with {format_rate(total['amount_share'])} of the paid amount."
+                    ),
+                    f"{format_rate(total['order_share'])} 的支付订单使用了优惠券"
+                    + (
+                        "。"
+                        if pd.isna(total["amount_share"])
+                        else f"，占支付金额 {format_rate(total['amount_share'])}。"
+                    ),
                 ),
                 Cell("coupon_scorecard", cell, "order_share"),
                 total["order_share"],
@@ -171,7 +187,7 @@ def coupon_findings(card: pd.DataFrame, lang: Language, limit: float, days: Sequ
     for row in over.sort_values("subsidy_rate", ascending=False).to_dict("records"):
         found.append(_over_limit(row, lang, limit))
     used = known[known["granted_count"] >= MIN_ORDERS].sort_values("redemption_rate", ascending=False)
-    for row in used.head(1).to_dict("records"):
+    for row in used.head(1 if len(used) > 1 and used["redemption_rate"].notna().all() else 0).to_dict("records"):
         found.append(
             Finding(
                 "most_used",
@@ -208,6 +224,8 @@ def _repurchase_findings(known: pd.DataFrame, lang: Language, days: Sequence[int
         return []
     column = f"repurchase_rate_{window}"
     enough = known[known[f"{column}_eligible_count"] >= MIN_ORDERS].sort_values(column)
+    others = enough[column].iloc[1:]
+    enough = enough[enough[f"{column}_ci_upper"] < others.median()] if len(others) else enough.head(0)
     found = []
     for row in enough.head(1).to_dict("records"):
         span = format_interval(row[f"{column}_ci_lower"], row[f"{column}_ci_upper"])

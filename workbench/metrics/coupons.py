@@ -19,7 +19,7 @@ def grant_counts(grants: ir.Table, paid: ir.Table, period: Period) -> ir.Table:
     Returns
     -------
     ibis.Table
-        One row per coupon_id: granted_count, redeemed_count, holder_count (users), redeemer_count (users).
+        One row per coupon_id: granted_count, redeemed_count.
     """
     given = grants.filter(grants.granted_ms >= period.start_ms, grants.granted_ms < period.end_ms)
     known = paid.select(paid_order_id=paid.order_id).distinct()
@@ -28,8 +28,6 @@ def grant_counts(grants: ir.Table, paid: ir.Table, period: Period) -> ir.Table:
     return marked.group_by("coupon_id").aggregate(
         granted_count=_.count(),
         redeemed_count=_.is_redeemed.cast("int64").sum(),
-        holder_count=_.user_id.nunique(),
-        redeemer_count=ibis.cases((_.is_redeemed, _.user_id)).nunique(),
     )
 
 
@@ -72,17 +70,27 @@ def coupon_sums(orders_by_coupon: ir.Table, period: Period) -> ir.Table:
     Returns
     -------
     ibis.Table
-        One row per coupon_id and user_bucket: order_count, gross_amount, coupon_discount_amount, paid_amount,
-        refund_amount, buyer_count.
+        One row per coupon_id and user_bucket: order_count, amount_count (orders with an amount), gross_amount,
+        coupon_discount_amount, paid_amount, refund_amount, gross_squares (sum over users of their squared gross
+        amount; orders without a user left out).
     """
     inside = paid_in_period(orders_by_coupon, period)
-    return inside.group_by(["coupon_id", "user_bucket"]).aggregate(
-        order_count=_.count(),
-        gross_amount=_.gross_amount.sum(),
+    by_user = inside.group_by(["coupon_id", "user_bucket", "user_id"]).aggregate(
+        orders=_.count(),
+        amounts=_.gross_amount.count(),
+        gross=_.gross_amount.sum(),
+        discount=_.discount.sum(),
+        paid=_.paid_amount.sum(),
+        refund=_.refund_amount.sum(),
+    )
+    return by_user.group_by(["coupon_id", "user_bucket"]).aggregate(
+        order_count=_.orders.sum(),
+        amount_count=_.amounts.sum(),
+        gross_amount=_.gross.sum(),
         coupon_discount_amount=_.discount.sum(),
-        paid_amount=_.paid_amount.sum(),
-        refund_amount=_.refund_amount.sum(),
-        buyer_count=_.user_id.nunique(),
+        paid_amount=_.paid.sum(),
+        refund_amount=_.refund.sum(),
+        gross_squares=ibis.cases((_.user_id.notnull(), _.gross * _.gross)).sum(),
     )
 
 

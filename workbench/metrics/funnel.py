@@ -16,8 +16,14 @@ def event_rank(event: ir.StringValue) -> ir.IntegerValue:
 
 def total_order(table: ir.Table) -> list[ir.Value]:
     """Sort keys of the contract's total order after ``event_ms``: seq, rank, then the ids (null first)."""
-    ids = [table[name].cast("string").fill_null("") for name in ("slot_id", "content_id", "product_id", "order_id")]
+    ids = [sortable_id(table[name]) for name in ("slot_id", "content_id", "product_id", "order_id")]
     return [table.seq, event_rank(table.event), *ids]
+
+
+def sortable_id(value: ir.Value) -> ir.StringValue:
+    """An id as text that sorts as the id does: whole numbers by size, null first."""
+    text = value.cast("string")
+    return (text.lpad(20, "0") if value.type().is_integer() else text).fill_null("")
 
 
 def funnel_reach(events: ir.Table, steps: Sequence[str], window_ms: int, by: str) -> ir.Table:

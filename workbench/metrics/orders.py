@@ -26,12 +26,3 @@ def paid_in_period(paid: ir.Table, period: Period) -> ir.Table:
 def first_payments(paid: ir.Table) -> ir.Table:
     """One row per buyer: ``user_id``, ``first_paid_ms`` of the first paid order in the data."""
     return paid.filter(paid.user_id.notnull()).group_by("user_id").aggregate(first_paid_ms=_.paid_ms.min())
-
-
-def amount_by_user(paid: ir.Table) -> ir.Table:
-    """One row: ``total``, ``total_of_squares`` and ``largest`` of paid amounts summed by buyer.
-
-    They give the number of effective buyers and the share that one buyer carries.
-    """
-    by_user = paid.group_by("user_id").aggregate(amount=_.paid_amount.sum())
-    return by_user.aggregate(total=_.amount.sum(), total_of_squares=(_.amount * _.amount).sum(), largest=_.amount.max())

@@ -22,9 +22,10 @@ def population_users(tables: dict[str, ir.Table], population: Population, period
     missing in ``users`` have no channel and count under ``(unknown)``.
     """
     users = tables["users"]
-    known = users.select("user_id", "user_bucket", "first_seen_ms", channel=users.channel.fill_null(UNKNOWN))
+    known = users.select("user_id", "user_bucket", "first_seen_ms", "channel")
     if population == "new":
-        return known.filter(known.first_seen_ms >= period.start_ms, known.first_seen_ms < period.end_ms)
+        new = known.filter(known.first_seen_ms >= period.start_ms, known.first_seen_ms < period.end_ms)
+        return new.mutate(channel=new.channel.fill_null(UNKNOWN))
     seen = []
     for name, instant in (("events", "event_ms"), ("orders", "submitted_ms"), ("orders", "paid_ms")):
         if name in tables:
@@ -47,7 +48,8 @@ def channel_sums(
     -------
     ibis.Table
         One row per channel and user_bucket: user_count, buyer_count, repeat_buyer_count, order_count,
-        gross_amount, paid_amount, refund_amount (paid orders in the period); eligible_count, converted_count
+        gross_amount, paid_amount, refund_amount (paid orders in the period), amount_count (of them with an
+        amount), paid_squares (sum over users of their squared paid amount); eligible_count, converted_count
         (conversion as defined for the population); early_profit_amount (paid orders of eligible users in their
         first ``conversion_days``).
     """
@@ -56,7 +58,11 @@ def channel_sums(
         paid_in_period(paid, period)
         .group_by("user_id")
         .aggregate(
-            orders=_.count(), gross=_.gross_amount.sum(), paid=_.paid_amount.sum(), refunds=_.refund_amount.sum()
+            orders=_.count(),
+            amounts=_.gross_amount.count(),
+            gross=_.gross_amount.sum(),
+            paid=_.paid_amount.sum(),
+            refunds=_.refund_amount.sum(),
         )
     )
     first = first_payments(paid)
@@ -83,6 +89,8 @@ def channel_sums(
         gross_amount=_.gross.sum(),
         paid_amount=_.paid.sum(),
         refund_amount=_.refunds.sum(),
+        amount_count=_.amounts.fill_null(0).sum(),
+        paid_squares=(_.paid * _.paid).sum(),
         eligible_count=_.is_eligible.cast("int64").sum(),
         converted_count=_.is_converted.cast("int64").sum(),
         early_profit_amount=ibis.cases((_.is_eligible, _.early_profit)).sum(),

@@ -8,7 +8,7 @@ import ibis.expr.types as ir
 from ibis import _
 
 from workbench.contract import CLICK, DIRECT, EXPOSURE
-from workbench.metrics.funnel import total_order
+from workbench.metrics.funnel import sortable_id, total_order
 from workbench.period import HOUR_MS, Period
 
 CreditModel = Literal["first", "last", "linear"]
@@ -56,7 +56,7 @@ def conversions(events: ir.Table, orders: ir.Table, target: str, period: Period)
         instant = orders.paid_ms if target == "purchase" else orders.submitted_ms
         amount = orders.paid_amount if target == "purchase" else orders.gross_amount
         table = orders.select(
-            "user_id", "user_bucket", conversion_ms=instant, conversion_key=_.order_id.cast("string"), amount=amount
+            "user_id", "user_bucket", conversion_ms=instant, conversion_key=sortable_id(orders.order_id), amount=amount
         )
     else:
         chosen = events.filter(events.event == target)
@@ -65,10 +65,21 @@ def conversions(events: ir.Table, orders: ir.Table, target: str, period: Period)
             "user_id",
             "user_bucket",
             conversion_ms=chosen.event_ms,
-            conversion_key=place.cast("string"),
+            conversion_key=sortable_id(place.cast("int64")),
             amount=ibis.null("float64"),
         )
     return table.filter(_.conversion_ms >= period.start_ms, _.conversion_ms < period.end_ms)
+
+
+def carried_by_users(converted: ir.Table, measure: Literal["amount", "conversions"]) -> ir.Table:
+    """One row: total, total_of_squares and largest of what users convert; conversions without a user are left out.
+
+    They give the number of effective buyers and the share that one of them carries.
+    """
+    known = converted.filter(converted.user_id.notnull())
+    value = known.amount.sum() if measure == "amount" else known.count().cast("float64")
+    by_user = known.group_by("user_id").aggregate(value=value)
+    return by_user.aggregate(total=_.value.sum(), total_of_squares=(_.value * _.value).sum(), largest=_.value.max())
 
 
 def credit_by_bucket(
@@ -181,7 +192,7 @@ def _touch_rows(events: ir.Table, touch: str, credit_to: str, period: Period, lo
     )
     tie = ibis.literal("")
     for name in ("slot_id", "content_id", "product_id", "order_id"):
-        tie = tie + chosen[name].cast("string").fill_null("") + "\x1f"
+        tie = tie + sortable_id(chosen[name]) + "\x1f"
     return _row(chosen, chosen.event_ms, _TOUCH, seq=chosen.seq, tie=tie, credited_id=chosen[credit_to].cast("string"))
 
 

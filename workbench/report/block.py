@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from workbench.report.charts import CHART_MIME, enable_charts, is_report
+from workbench.report.charts import CHART_MIME, enable_charts, finite, is_report
 
 TEMPLATES = Path(__file__).with_name("template")
 CHART_PLACE = "<!--wb-chart-->"
@@ -50,7 +50,7 @@ class Block:
         if is_report():
             data: dict[str, object] = {"text/html": self.html, "text/plain": self.text}
             if self.chart is not None:
-                data[CHART_MIME] = self.chart.to_dict()
+                data[CHART_MIME] = finite(self.chart.to_dict())
             display(data, metadata={"workbench": self.kind}, raw=True)
             return
         display({"text/html": self._repr_html_(), "text/plain": self.text}, raw=True)

@@ -1,5 +1,6 @@
 """Charts in notebooks: drawn live in JupyterLab, handed over as a description when a report is made."""
 
+import math
 import os
 from typing import Any
 
@@ -14,7 +15,16 @@ def is_report() -> bool:
 
 
 def _hand_over(spec: dict[str, object], **_: object) -> dict[str, object]:
-    return {CHART_MIME: spec, "text/plain": "<chart>"}
+    return {CHART_MIME: finite(spec), "text/plain": "<chart>"}
+
+
+def finite(content: Any) -> Any:
+    """The same nested content with NaN and infinities as None: JSON has no words for them."""
+    if isinstance(content, dict):
+        return {key: finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _live_theme() -> Any:

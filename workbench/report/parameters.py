@@ -203,9 +203,17 @@ def _faults_of_meaning(spec: ParameterSpec, value: object) -> list[str]:
         zone(value)
     elif spec.name == "confidence_level" and isinstance(value, int | float) and not 0 < value < 1:
         return [f"confidence_level is {value}. Allowed: a number between 0 and 1, such as 0.95."]
+    elif spec.name.endswith(("_days", "_hours")):
+        unusable = [one for one in (value if isinstance(value, list) else [value]) if _is_length(one) is False]
+        return [f"{spec.name}: {_shown(one)} is not above 0." for one in unusable]
     elif spec.name == "lang" and value not in ("en", "zh"):
         return [f'lang is {_shown(value)}. Allowed: "en" or "zh".']
     return []
+
+
+def _is_length(value: object) -> bool | None:
+    """Whether a number can be a length of time; None if it is no number."""
+    return 0 < value < float("inf") if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _faults_between(values: Mapping[str, object]) -> list[str]:

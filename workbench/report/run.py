@@ -211,7 +211,7 @@ def _absolute(source: str, what: str) -> str:
 
 _WANTED = {
     "source": "a folder of Parquet or CSV files, a DuckDB file or a database URL",
-    "mapping": "the path of a mapping file, such as data/mappings/ga4.yml",
+    "mapping": "the path of a mapping file, such as data/README.md",
 }
 
 

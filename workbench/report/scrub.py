@@ -1,6 +1,7 @@
 """Keep the source's path and its password out of everything a run leaves behind."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -54,8 +55,16 @@ def _replacements(source: str) -> list[tuple[str, str]]:
     """What to write instead of the source, in each way it may be spelt, longest first."""
     name = safe_name(source)
     found = _spellings_of_url(source, name) if is_url(source) else _spellings_of_path(source, name)
+    found = {**_places_of_this_machine(), **found}
     pairs = [(old, new) for old, new in found.items() if len(old) >= _SHORTEST_SECRET and old != new]
     return sorted(pairs, key=lambda pair: -len(pair[0]))
+
+
+def _places_of_this_machine() -> dict[str, str]:
+    """Folders that a traceback or a warning may name: the environment, the package, the home of who runs it."""
+    package = Path(__file__).resolve().parents[2]
+    places = {sys.prefix: "python", sys.base_prefix: "python", str(package): "workbench"}
+    return places | ({str(Path.home()): "~"} if len(Path.home().parts) > 1 else {})
 
 
 def _spellings_of_url(source: str, name: str) -> dict[str, str]:

@@ -91,10 +91,7 @@ def show_data(analysis: Analysis, shop: OpenShop) -> Block:
     headers = say(lang, "Table|Rows|First day|Last day", "表|行数|首日|末日").split("|")
     caption = say(lang, f"Data of {shop.name}", f"{shop.name} 的数据")
     table = html_table(headers, columns, [False, True, True, True], caption=caption, lang=lang)
-    found = [
-        f"{warning.table}: {warning.message(lang)}{say(lang, f' ({warning.count:,})', f'（{warning.count:,}）')}"
-        for warning in shop.warnings
-    ]
+    found = [warning.message(lang) for warning in shop.warnings]
     title = say(lang, "What the check let pass", "检查放行的问题")
     none = say(lang, "The check found nothing to warn of.", "检查没有发现需要提醒的问题。")
     notes = f'<p class="wb-lead">{title}</p>{_bullets(found)}' if found else f"<p>{none}</p>"

@@ -43,7 +43,7 @@ def _number_writer(values: pd.Series, unit: Unit) -> Callable[[float], str]:
         return format_count
     largest = float(values.abs().max()) if values.notna().any() else 0.0
     whole = bool((values.dropna() % 1 == 0).all()) and unit != "amount"
-    digits = 0 if whole or largest >= 1000 else 2 if largest >= 1 else 4
+    digits = 0 if whole or largest >= 1000 or largest == 0 else 2 if largest >= 1 or unit == "amount" else 4
     return lambda value: f"{value:,.{digits}f}"
 
 

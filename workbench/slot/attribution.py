@@ -11,13 +11,14 @@ from ibis import _
 from workbench.analysis import Analysis
 from workbench.contract import DIRECT, EVENT_RANK
 from workbench.errors import ParameterError, nearest
-from workbench.language import Language, say
-from workbench.metrics.orders import amount_by_user, paid_in_period, paid_orders
-from workbench.metrics.touches import CreditModel, credit_by_bucket, promotion_counts
-from workbench.parameters import check_choices, check_positive, check_rate
-from workbench.period import Period
+from workbench.language import Language
+from workbench.metrics.orders import paid_in_period, paid_orders
+from workbench.metrics.touches import CreditModel, carried_by_users, conversions, credit_by_bucket, promotion_counts
+from workbench.parameters import check_choices, check_names, check_positive, check_rate
+from workbench.period import HOUR_MS, Period
 from workbench.slot.findings import slot_findings, slot_headline
 from workbench.slot.focus import slot_focus
+from workbench.slot.notes import slot_notes
 from workbench.source.shop import Shop
 from workbench.stats.intervals import (
     MINIMUM_EFFECTIVE,
@@ -78,8 +79,11 @@ def attribute_slots(
     check_rate("confidence_level", confidence_level)
     check_positive("lookback_hours", lookback_hours, "hours")
     check_choices("models", models, MODELS)
+    check_names("models", models)
+    check_names("targets", targets)
     shop.require("slot_attribution", "events")
     _check_targets(shop, targets)
+    _check_reach(shop, lookback_hours)
     period = shop.period(start_date, end_date, timezone)
     names = slot_names(shop)
     counts = shop.collect(promotion_counts(shop.events, period, "slot_id"))
@@ -90,18 +94,18 @@ def attribute_slots(
         for target in targets
         if target not in ("purchase", "begin_checkout") or shop.has("orders")
     }
-    carried = _carried(shop, period)
+    carried = {target: _carried(shop, target, period) for target in sums}
     credit = _credit(shop, sums, metrics["slot_id"], carried, confidence_level, models)
     focus = slot_focus(metrics, counts, sums.get("purchase"), shop.has_money, models, confidence_level)
-    has_orders = bool(carried is not None and carried["total"] == carried["total"])
+    has_orders = _has_paid_orders(shop, period)
     return Analysis(
         name="slot_attribution",
         lang=lang,
         period=period,
         tables={"slot_metrics": metrics, "slot_credit": credit, "slot_focus": focus},
-        headline=slot_headline(metrics, credit, focus, period, lang, models),
+        headline=slot_headline(metrics, credit, focus, period, lang, models, has_orders_table=shop.has("orders")),
         findings=slot_findings(metrics, credit, focus, lang, models),
-        notes=_notes(shop, lang, targets, credit, carried, metrics, reset_after_order, lookback_hours),
+        notes=slot_notes(shop, lang, targets, credit, carried, metrics, reset_after_order, lookback_hours),
         flags=shop.flags(period, lang, has_orders=has_orders),
     )
 
@@ -112,15 +116,32 @@ def _check_targets(shop: Shop, targets: Sequence[str]) -> None:
     if not unknown:
         return
     events = shop.events
-    names = shop.collect(events.group_by("event").aggregate(rows=_.count()).order_by(_.rows.desc()).limit(200))[
-        "event"
-    ].tolist()
+    found = set(shop.collect(events.filter(events.event.isin(unknown)).select("event").distinct())["event"])
     for target in unknown:
-        if target not in names:
+        if target not in found:
+            counted = events.group_by("event").aggregate(rows=_.count()).order_by([_.rows.desc(), "event"]).limit(200)
+            names = shop.collect(counted)["event"].tolist()
             raise ParameterError(
                 f'targets: no event "{target}" in the data{nearest(target, [*names, *EVENT_RANK], ".")} '
                 f"There are: {', '.join(names[:12])}."
             )
+
+
+def _check_reach(shop: Shop, lookback_hours: float) -> None:
+    """Refuse a lookback that the engine's windows cannot reach."""
+    longest = 2**31 / HOUR_MS
+    if shop.engine.kind == "clickhouse" and lookback_hours > longest:
+        raise ParameterError(
+            f"lookback_hours is {lookback_hours:g}; on ClickHouse windows reach {int(longest)} hours. "
+            "Shorten it, or open the same data with DuckDB."
+        )
+
+
+def _has_paid_orders(shop: Shop, period: Period) -> bool:
+    if not shop.has("orders"):
+        return False
+    inside = paid_in_period(paid_orders(shop.orders), period)
+    return bool(shop.collect(inside.aggregate(orders=inside.count()))["orders"].item())
 
 
 def slot_names(shop: Shop) -> pd.DataFrame:
@@ -153,7 +174,8 @@ def _metrics(shop: Shop, counts: pd.DataFrame, names: pd.DataFrame, confidence_l
     table["ci_lower"] = pd.Series(lower, index=table.index).mask(impossible)
     table["ci_upper"] = pd.Series(upper, index=table.index).mask(impossible)
     table["clicks_per_clicker"] = divide(table["click_count"], table["clicker_count"])
-    table["reason"] = pd.Series(None, index=table.index, dtype=object).mask(impossible, "clicks_above_exposures")
+    table["reason"] = pd.Series(None, index=table.index, dtype=object).mask(table["ci_lower"].isna(), "too_few_users")
+    table["reason"] = table["reason"].mask(impossible, "clicks_above_exposures")
     if not shop.user_ids_known:
         table[["viewer_count", "clicker_count", "clicks_per_clicker"]] = float("nan")
     first = [
@@ -200,32 +222,38 @@ def _no_orders(events: ir.Table) -> ir.Table:
     )
 
 
-def _carried(shop: Shop, period: Period) -> pd.Series | None:
-    """Totals that say how many buyers carry the amount; None without orders or money."""
-    if not shop.has("orders"):
-        return None
-    return shop.collect(amount_by_user(paid_in_period(paid_orders(shop.orders), period))).iloc[0]
+def _has_amount(shop: Shop, target: str) -> bool:
+    return target in ("purchase", "begin_checkout") and shop.has_money
+
+
+def _carried(shop: Shop, target: str, period: Period) -> pd.Series:
+    """How many users carry what is credited: their amount, or their conversions where there is none."""
+    orders = shop.orders if shop.has("orders") else _no_orders(shop.events)
+    converted = conversions(shop.events, orders, target, period)
+    found = shop.collect(carried_by_users(converted, "amount" if _has_amount(shop, target) else "conversions"))
+    return found.iloc[0].fillna(0.0)
 
 
 def _credit(
     shop: Shop,
     sums: dict[str, pd.DataFrame],
     slots: pd.Series,
-    carried: pd.Series | None,
+    carried: dict[str, pd.Series],
     confidence_level: float,
     models: Sequence[CreditModel],
 ) -> pd.DataFrame:
     """One row per target, model and slot; (direct) last."""
     parts = []
     for target, by_bucket in sums.items():
-        has_amount = target in ("purchase", "begin_checkout") and shop.has_money
+        few = effective_count(carried[target]["total"], carried[target]["total_of_squares"]) < MINIMUM_EFFECTIVE
         for model in models:
             mine = by_bucket[by_bucket["model"] == model]
             if mine.empty:
                 continue
-            parts.append(
-                _credit_of(mine, slots, has_amount, carried, confidence_level).assign(target=target, model=model)
-            )
+            credited = _credit_of(mine, slots, _has_amount(shop, target), confidence_level)
+            if few:
+                credited[["ci_lower", "ci_upper"]] = float("nan")
+            parts.append(credited.assign(target=target, model=model))
     columns = ["target", "model", "credit_to", "credited_id", "conversion_credit", "amount_credit"]
     columns += ["conversion_share", "amount_share", "ci_lower", "ci_upper"]
     if not parts:
@@ -233,15 +261,13 @@ def _credit(
     return pd.concat(parts, ignore_index=True).assign(credit_to="slot_id")[columns]
 
 
-def _credit_of(
-    mine: pd.DataFrame, slots: pd.Series, has_amount: bool, carried: pd.Series | None, confidence_level: float
-) -> pd.DataFrame:
+def _credit_of(mine: pd.DataFrame, slots: pd.Series, has_amount: bool, confidence_level: float) -> pd.DataFrame:
     """Credits of one target and model with their shares; the interval is of the amount share where there is one."""
     wide = {
         name: mine.pivot(index="user_bucket", columns="credited_id", values=name).fillna(0.0)
         for name in ("conversion_credit", "amount_credit")
     }
-    every = [*dict.fromkeys([*slots, *wide["conversion_credit"].columns])]
+    every = [*dict.fromkeys([*slots, *wide["conversion_credit"].columns, DIRECT])]
     wide = {name: table.reindex(columns=every, fill_value=0.0) for name, table in wide.items()}
     table = pd.DataFrame({name: one.sum() for name, one in wide.items()})
     table["conversion_share"] = table["conversion_credit"] / table["conversion_credit"].sum()
@@ -252,94 +278,7 @@ def _credit_of(
     else:
         table[["amount_credit", "amount_share"]] = float("nan")
     measure = wide["amount_credit" if has_amount else "conversion_credit"]
-    found = ratio_by_bucket(
-        measure,
-        np.repeat(measure.sum(axis=1).to_numpy()[:, None], len(every), axis=1),
-        confidence_level=confidence_level,
-    )
+    found = ratio_by_bucket(measure, measure.sum(axis=1).to_numpy()[:, None], confidence_level=confidence_level)
     table["ci_lower"], table["ci_upper"] = found.lower, found.upper
-    if (
-        has_amount
-        and carried is not None
-        and effective_count(carried["total"], carried["total_of_squares"]) < MINIMUM_EFFECTIVE
-    ):
-        table[["ci_lower", "ci_upper"]] = float("nan")
     order = table.assign(is_direct=table.index == DIRECT, size=-table["conversion_credit"], id=table.index)
     return table.loc[order.sort_values(["is_direct", "size", "id"]).index].rename_axis("credited_id").reset_index()
-
-
-def _notes(
-    shop: Shop,
-    lang: Language,
-    targets: Sequence[str],
-    credit: pd.DataFrame,
-    carried: pd.Series | None,
-    metrics: pd.DataFrame,
-    reset_after_order: bool,
-    lookback_hours: float,
-) -> tuple[str, ...]:
-    notes = [
-        say(
-            lang,
-            "Attribution is not incrementality: credit says which touches came before a sale, not which caused it.",
-            "归因不等于增量：功劳只说明成交前接触过哪些坑位，不说明由谁带来。",
-        ),
-        say(
-            lang,
-            f"A click counts if it lies within {lookback_hours:g} hours before the conversion"
-            + (" and after the user's previous paid order." if reset_after_order else "."),
-            f"点击须在转化前 {lookback_hours:g} 小时内"
-            + ("，且晚于该用户上一笔已支付订单。" if reset_after_order else "。"),
-        ),
-    ]
-    for target in targets:
-        if credit.empty or target not in set(credit["target"]):
-            notes.append(
-                say(lang, f"No {target} in the period: nothing to credit for it.", f"期内没有 {target}，无可归因。")
-            )
-    if carried is not None and carried["total"] and carried["total"] == carried["total"]:
-        effective = effective_count(carried["total"], carried["total_of_squares"])
-        if effective < MINIMUM_EFFECTIVE:
-            share = carried["largest"] / carried["total"]
-            notes.append(
-                say(
-                    lang,
-                    f"No intervals of money: one buyer carries {share:.0%} of the paid amount.",
-                    f"金额不给区间：单个买家占支付金额的 {share:.0%}。",
-                )
-            )
-    if not shop.user_ids_known:
-        notes.append(
-            say(
-                lang,
-                "The source cannot tell people apart: counts of viewers and clickers are empty.",
-                "数据源无法区分用户，曝光人数与点击人数为空。",
-            )
-        )
-    if (metrics["reason"] == "clicks_above_exposures").any():
-        notes.append(
-            say(
-                lang,
-                "Slots with more clicks than exposures have no click-through rate: exposures are missing or sampled.",
-                "点击多于曝光的坑位不给点击率：曝光缺失或被抽样。",
-            )
-        )
-    if not shop.has("slots"):
-        notes.append(
-            say(
-                lang,
-                "No slots table: ids stand for names, and pages and positions are unknown.",
-                "没有 slots 表，以编号代替名称，页面与位置未知。",
-            )
-        )
-    if not shop.has("orders"):
-        notes.append(
-            say(
-                lang,
-                "No orders: purchases and money are off. Add orders to see what slots sell.",
-                "没有 orders 表，无法计算成交与金额。",
-            )
-        )
-    elif not shop.has_money:
-        notes.append(say(lang, "orders carry no amounts: credit is in orders only.", "订单没有金额，仅按订单数归因。"))
-    return tuple(notes)

@@ -19,6 +19,12 @@ def _model(credit: pd.DataFrame) -> str:
     return "linear" if "linear" in models else models[-1]
 
 
+def _round_numbers(values: pd.Series) -> list[float]:
+    """Ticks of a logarithmic axis: powers of ten, with 2 and 5 between them where the values span little."""
+    steps = (1,) if values.max() >= 1000 * values.min() else (1, 2, 5)
+    return [step * 10.0**power for power in range(8) for step in steps]
+
+
 def _traffic(analysis: Analysis) -> pd.DataFrame:
     """Clicks and orders per click of each slot, from slot_metrics and slot_credit."""
     metrics, credit = analysis.tables["slot_metrics"], analysis.tables["slot_credit"]
@@ -34,7 +40,7 @@ def _traffic(analysis: Analysis) -> pd.DataFrame:
     return table[["slot_name", "page", "position", "click_count", "conversion_credit", "orders_per_click", "label"]]
 
 
-def traffic_picture(analysis: Analysis) -> alt.LayerChart:
+def traffic_picture(analysis: Analysis) -> alt.LayerChart | None:
     """Traffic against conversion, cut at the medians; slots worth a look are named. For the first screen.
 
     Without purchases: click-through rate of the most clicked slots with intervals.
@@ -52,7 +58,7 @@ def traffic_picture(analysis: Analysis) -> alt.LayerChart:
             "click_count:Q",
             title=say(lang, "clicks (log scale)", "点击（对数）"),
             scale=x_scale,
-            axis=alt.Axis(format="~s", values=[10**power for power in range(8)]),
+            axis=alt.Axis(format="~s", values=_round_numbers(table["click_count"])),
         ),
         y=alt.Y(
             "orders_per_click:Q",
@@ -84,19 +90,23 @@ def traffic_picture(analysis: Analysis) -> alt.LayerChart:
     named = int((table["label"] != "").sum())
     title = say(
         lang,
-        f"Traffic × conversion: the {named} numbered of {len(table)} stand out",
-        f"流量 × 转化：{len(table)} 个坑位中编号的 {named} 个突出",
+        f"Traffic × conversion: the {named} numbered of {len(table)} stand out"
+        if named
+        else "Traffic × conversion of slots",
+        f"流量 × 转化：{len(table)} 个坑位中编号的 {named} 个突出" if named else "各坑位的流量 × 转化",
     )
     return (vertical + horizontal + points + names).properties(
         width="container", height=170, title=alt.Title(wrap(title, 52), anchor="start")
     )
 
 
-def _click_through(analysis: Analysis) -> alt.LayerChart:
+def _click_through(analysis: Analysis) -> alt.LayerChart | None:
     lang = analysis.lang
     table = analysis.tables["slot_metrics"].head(12)[
         ["slot_name", "impression_count", "click_count", "click_through_rate", "ci_lower", "ci_upper"]
     ]
+    if table["click_through_rate"].isna().all():
+        return None
     rate = say(lang, "click-through rate", "点击率")
     base = alt.Chart(table).encode(
         y=alt.Y("slot_name:N", sort=table["slot_name"].tolist(), title=None, axis=alt.Axis(labelLimit=130))
@@ -113,13 +123,13 @@ def _click_through(analysis: Analysis) -> alt.LayerChart:
     )
 
 
-def credit_picture(analysis: Analysis, most: int = 15) -> alt.LayerChart:
+def credit_picture(analysis: Analysis, most: int = 15) -> alt.LayerChart | None:
     """Share of the paid amount (or of orders) by slot with its interval; ticks show the other models."""
     lang = analysis.lang
     credit = analysis.tables["slot_credit"]
     credit = credit[(credit["target"] == "purchase") & (credit["credited_id"] != DIRECT)]
     if credit.empty:
-        return _click_through(analysis)
+        return None
     measure = "amount_share" if credit["amount_share"].notna().any() else "conversion_share"
     model = _model(credit)
     names = analysis.tables["slot_metrics"].set_index("slot_id")["slot_name"]
@@ -178,7 +188,7 @@ def credit_picture(analysis: Analysis, most: int = 15) -> alt.LayerChart:
     )
 
 
-def position_picture(analysis: Analysis) -> alt.Chart | alt.LayerChart:
+def position_picture(analysis: Analysis) -> alt.LayerChart | None:
     """Click-through rate against position on the page: how much the place alone explains."""
     lang = analysis.lang
     table = analysis.tables["slot_metrics"]
@@ -196,7 +206,7 @@ def position_picture(analysis: Analysis) -> alt.Chart | alt.LayerChart:
         ]
     ]
     if table.empty:
-        return _click_through(analysis)
+        return None
     largest = table.groupby("page")["impression_count"].sum().sort_values(ascending=False).index.tolist()
     base = alt.Chart(table).encode(
         x=alt.X("position:Q", title=say(lang, "position on the page", "页面位置"), axis=alt.Axis(tickMinStep=1)),

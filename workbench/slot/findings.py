@@ -8,6 +8,7 @@ from workbench.analysis import Action, Cell, Finding, Headline
 from workbench.contract import DIRECT
 from workbench.language import Language, format_count, format_interval, format_rate, say
 from workbench.period import Period
+from workbench.slot.focus import MIN_CLICKS, MIN_PEERS
 
 _WHY = {
     "leaks": ("few orders", "成交少"),
@@ -33,12 +34,14 @@ def slot_headline(
     period: Period,
     lang: Language,
     models: Sequence[str],
+    *,
+    has_orders_table: bool,
 ) -> Headline:
     """The first screen of the slot report."""
     source = "slot_focus" if len(focus) else "slot_metrics"
     table = _focus_table(focus, lang) if len(focus) else _metrics_table(metrics, lang)
     return Headline(
-        verdict=_verdict(metrics, credit, focus, period, lang, models),
+        verdict=_verdict(metrics, credit, focus, period, lang, models, has_orders_table),
         table=table,
         source=source,
         actions=tuple(_action(row, lang) for row in focus.head(3).to_dict("records")),
@@ -52,6 +55,7 @@ def _verdict(
     period: Period,
     lang: Language,
     models: Sequence[str],
+    has_orders_table: bool,
 ) -> str:
     if metrics.empty:
         return say(
@@ -64,23 +68,35 @@ def _verdict(
         seen = metrics["impression_count"].sum()
         clicked = metrics["click_count"].sum()
         rate = format_rate(clicked / seen if seen >= clicked and seen else None, 2)
+        why = (
+            say(lang, "no paid order to attribute", "没有可归因的已支付订单")
+            if has_orders_table
+            else say(lang, "without an orders table nothing is attributed", "没有 orders 表，无法归因")
+        )
         return say(
             lang,
-            f"{format_count(seen)} exposures and {format_count(clicked)} clicks ({rate}); no paid order to attribute.",
-            f"曝光 {format_count(seen)} 次，点击 {format_count(clicked)} 次（{rate}）；没有可归因的已支付订单。",
+            f"{format_count(seen)} exposures and {format_count(clicked)} clicks ({rate}); {why}.",
+            f"曝光 {format_count(seen)} 次，点击 {format_count(clicked)} 次（{rate}）；{why}。",
         )
     share = 1 - purchases.loc[purchases["credited_id"] == DIRECT, "conversion_share"].sum()
-    looks = say(
-        lang,
-        f"{len(focus)} slots are worth a look." if len(focus) else "No slot stands out beyond chance.",
-        f"{len(focus)} 个坑位值得关注。" if len(focus) else "没有坑位超出随机波动。",
-    )
+    orders = format_count(purchases["conversion_credit"].sum())
     return say(
         lang,
-        f"Clicks on slots came before {format_rate(share)} of the paid orders. {looks} "
+        f"Clicks on slots came before {format_rate(share)} of {orders} paid orders. {_looks(metrics, focus, lang)} "
         "Attribution is not incrementality.",
-        f"{format_rate(share)} 的支付订单之前有坑位点击。{looks}归因不等于增量。",
+        f"{orders} 笔支付订单中 {format_rate(share)} 之前有坑位点击。{_looks(metrics, focus, lang)}归因不等于增量。",
     )
+
+
+def _looks(metrics: pd.DataFrame, focus: pd.DataFrame, lang: Language) -> str:
+    """How many slots are worth a look, or why none is named."""
+    if len(focus) == 1:
+        return say(lang, "1 slot is worth a look.", "1 个坑位值得关注。")
+    if len(focus):
+        return say(lang, f"{len(focus)} slots are worth a look.", f"{len(focus)} 个坑位值得关注。")
+    if (metrics["click_count"] >= MIN_CLICKS).sum() < MIN_PEERS:
+        return say(lang, "Too few clicks to compare slots.", "点击太少，无法比较坑位。")
+    return say(lang, "No slot stands out beyond chance.", "没有坑位超出随机波动。")
 
 
 def _focus_table(focus: pd.DataFrame, lang: Language) -> pd.DataFrame:
@@ -214,7 +230,7 @@ def slot_findings(
         found.append(
             Finding(
                 "nothing_stands_out",
-                say(lang, "No slot stands out beyond chance.", "没有坑位超出随机波动。"),
+                _looks(metrics, focus, lang),
                 Cell("slot_focus", {}, "slot_id"),
             )
         )

@@ -4,7 +4,7 @@ All counting happens in the engine: one aggregate a table for the rules about si
 each rule that compares rows. Only counts and, for broken rules, up to three keys come back.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,23 +15,10 @@ import pandas as pd
 from workbench.contract import TABLES, Table
 from workbench.language import Language, say
 from workbench.source.engine import Engine
-from workbench.source.faults import MOST_KEYS, Fault, Level
+from workbench.source.faults import MOST_KEYS, Fault
 from workbench.source.reconciliation import Reconciliation, reconciliations
-from workbench.source.standardise import OFFSET_PATTERN, RAW, Standardised, wanted_words
-
-CENT = 0.005
-
-
-@dataclass(frozen=True)
-class RowRule:
-    """A rule that one row alone can break: ``broken`` is true for the rows that do."""
-
-    rule: str
-    column: str
-    level: Level
-    broken: ir.BooleanValue
-    en: str
-    zh: str
+from workbench.source.rules import RowRule, row_rules
+from workbench.source.standardise import RAW, Standardised
 
 
 @dataclass(frozen=True)
@@ -46,22 +33,27 @@ class CheckReport:
         Refused and warned faults, with keys.
     contents
         One row per table: table, row_count, first_at, last_at.
+    strays
+        Files or tables of the source that are not read.
     """
 
     name: str
     faults: tuple[Fault, ...]
     warnings: tuple[Fault, ...]
     contents: pd.DataFrame
+    strays: tuple[str, ...] = ()
 
     def text(self, lang: Language = "en") -> str:
         """The whole answer for a terminal, keys included."""
-        lines = [f"{self.name}"]
+        lines = [say(lang, f"{self.name} (days in UTC)", f"{self.name}（日期为 UTC）")]
         for row in self.contents.to_dict("records"):
             reach = "" if pd.isna(row["first_at"]) else f"  {row['first_at']:%Y-%m-%d} – {row['last_at']:%Y-%m-%d}"
             lines.append(f"  {row['table']:<24}{row['row_count']:>12,}{reach}")
         absent = [name for name in TABLES if name not in set(self.contents["table"])]
         if absent:
             lines.append(say(lang, "  not there: ", "  没有：") + ", ".join(absent))
+        if self.strays:
+            lines.append(say(lang, "  not read: ", "  未读取：") + ", ".join(self.strays))
         for title, found in (
             (say(lang, "refused", "拒绝"), self.faults),
             (say(lang, "warned", "警告"), self.warnings),
@@ -87,6 +79,7 @@ def check_source(source: str | Path, mapping: str | Path | None = None) -> Check
         faults=tuple(fault for fault in faults if fault.level == "refused"),
         warnings=tuple(fault for fault in faults if fault.level == "warned"),
         contents=shop.contents(),
+        strays=shop.engine.strays,
     )
 
 
@@ -114,7 +107,9 @@ def check_tables(
     faults: list[Fault] = []
     reach: dict[str, dict[str, int]] = {}
     for name, (table, present) in ((name, (one.table, one.present)) for name, one in standard.items()):
-        rules = [rule for rule in _row_rules(TABLES[name], table, zone_known[name]) if rule.column in present]
+        rules = [
+            rule for rule in row_rules(TABLES[name], table, zone_known[name]) if _applies(TABLES[name], rule, present)
+        ]
         counts = _count(engine, name, table, rules)
         reach[name] = {key: counts.pop(key) for key in ("row_count", "first_ms", "last_ms") if key in counts}
         if reach[name]["row_count"] == 0:
@@ -123,14 +118,20 @@ def check_tables(
         for number, rule in enumerate(rules):
             if counts[f"rule_{number}"]:
                 fault = Fault(rule.rule, name, rule.column, rule.level, counts[f"rule_{number}"], rule.en, rule.zh)
-                faults.append(fault.with_keys(_keys(engine, name, table, rule.broken)) if with_keys else fault)
+                faults.append(fault.with_keys(_keys(engine, name, table, rule)) if with_keys else fault)
         if _usable_key(TABLES[name], present):
             faults += _duplicates(engine, TABLES[name], table, with_keys)
-    whole = {name: one.table for name, one in standard.items() if not any(map(_is_refused, one.faults))}
-    for found in reconciliations(whole):
+    unread = {fault.table for one in standard.values() for fault in one.faults if _is_refused(fault)}
+    unread |= {fault.table for fault in faults if fault.rule == "type"}
+    for found in reconciliations({name: one.table for name, one in standard.items() if name not in unread}):
         faults += _reconcile(engine, found, with_keys)
     faults = _merge_mixed_zones(faults)
     return sorted(faults, key=lambda one: (one.level != "refused", list(TABLES).index(one.table), one.rule)), reach
+
+
+def _applies(contract: Table, rule: RowRule, present: frozenset[str]) -> bool:
+    """A rule about a column that must be there and is not would only repeat that."""
+    return rule.column in present or contract.columns[rule.column].need == "optional"
 
 
 def _is_refused(fault: Fault) -> bool:
@@ -142,22 +143,26 @@ def _usable_key(contract: Table, present: frozenset[str]) -> bool:
     return all(name in present for name in contract.key if contract.columns[name].need != "optional")
 
 
-MAIN_TIME = {"events": "event_ms", "orders": "submitted_ms", "users": "first_seen_ms", "coupon_grants": "granted_ms"}
-"""The time that says when a row of the table came about."""
+TIMES = {
+    "events": ("event_ms",),
+    "orders": ("submitted_ms", "paid_ms"),
+    "users": ("first_seen_ms",),
+    "coupon_grants": ("granted_ms",),
+}
+"""The times that say when a row of the table came about."""
 
 
 def _count(engine: Engine, name: str, table: ir.Table, rules: list[RowRule]) -> dict[str, int]:
     wanted = {f"rule_{number}": rule.broken.fill_null(False).cast("int64").sum() for number, rule in enumerate(rules)}
     wanted["row_count"] = table.count()
-    if name in MAIN_TIME:
-        wanted |= {"first_ms": table[MAIN_TIME[name]].min(), "last_ms": table[MAIN_TIME[name]].max()}
-    if name == "orders":
-        wanted["last_paid_ms"] = table.paid_ms.max()
-    row = engine.collect(table.aggregate(**wanted)).iloc[0]
-    counts = {str(key): 0 if pd.isna(value) else int(value) for key, value in row.items()}
-    if name == "orders":
-        counts["last_ms"] = max(counts["last_ms"], counts.pop("last_paid_ms"))
-    return counts
+    for number, column in enumerate(TIMES.get(name, ())):
+        wanted |= {f"first_{number}": table[column].min(), f"last_{number}": table[column].max()}
+    row = engine.collect(table.aggregate(**wanted)).iloc[0].dropna()
+    counts = {key: 0 for key in wanted if not key.startswith(("first_", "last_"))}
+    counts |= {str(key): int(value) for key, value in row.items() if key in counts}
+    firsts = [int(value) for key, value in row.items() if str(key).startswith("first_")]
+    lasts = [int(value) for key, value in row.items() if str(key).startswith("last_")]
+    return counts | ({"first_ms": min(firsts), "last_ms": max(lasts)} if firsts else {})
 
 
 def _empty(name: str) -> Fault:
@@ -172,53 +177,13 @@ def _key_text(name: str, table: ir.Table) -> ir.StringValue:
     return text
 
 
-def _keys(engine: Engine, name: str, table: ir.Table, broken: ir.BooleanValue) -> list[str]:
-    chosen = table.filter(broken.fill_null(False)).select(key=_key_text(name, table)).distinct()
+def _keys(engine: Engine, name: str, table: ir.Table, rule: RowRule) -> list[str]:
+    """Up to three keys; where a value could not be read, with what stands there."""
+    key = _key_text(name, table)
+    if rule.rule == "type":
+        key = key + ' "' + table[RAW + rule.column].cast("string") + '"'
+    chosen = table.filter(rule.broken.fill_null(False)).select(key=key).distinct()
     return engine.collect(chosen.order_by("key").limit(MOST_KEYS))["key"].tolist()
-
-
-def _row_rules(contract: Table, table: ir.Table, zone_known: frozenset[str]) -> Iterator[RowRule]:
-    """The rules of one table that look at single rows."""
-    for column in contract.columns.values():
-        value = table[column.name]
-        raw = table[RAW + column.name] if RAW + column.name in table.columns else None
-        if raw is not None:
-            wanted = wanted_words(column.type)
-            given = raw.strip().nullif("").notnull()
-            yield RowRule(
-                "type", column.name, "refused", given & value.isnull(), f"is not {wanted[0]}.", f"不是{wanted[1]}。"
-            )
-        if raw is not None and column.type == "time" and column.name not in zone_known:
-            yield from _zone_rules(column.name, raw)
-        if column.need == "required":
-            level: Level = "refused" if column.name in contract.key else "warned"
-            missing = value.isnull() if raw is None else raw.strip().nullif("").isnull()
-            yield RowRule("null", column.name, level, missing, "is null; a value is needed.", "为空，应有值。")
-        if column.type in ("amount", "rate") or column.name in ("quantity", "on_hand_quantity"):
-            level = "refused" if column.type == "amount" else "warned"
-            yield RowRule(
-                "negative_amount",
-                column.name,
-                level,
-                value < 0,
-                "is negative; write refunds and discounts as positive amounts.",
-                "为负数；退款和优惠请写为正数。",
-            )
-    yield from _amount_rules(contract.name, table)
-
-
-def _zone_rules(column: str, raw: ir.StringValue) -> Iterator[RowRule]:
-    text = raw.strip()
-    with_offset = text.re_search(OFFSET_PATTERN) & (text.length() > 10)
-    yield RowRule("zone_given", column, "warned", text.nullif("").notnull() & with_offset, "", "")
-    yield RowRule(
-        "no_timezone",
-        column,
-        "warned",
-        text.nullif("").notnull() & ~with_offset,
-        "times carry no time zone and are read as UTC; name the zone in the mapping (timezone: Asia/Shanghai).",
-        "时间不带时区，按 UTC 读取；请在映射中写明时区（timezone: Asia/Shanghai）。",
-    )
 
 
 def _merge_mixed_zones(faults: list[Fault]) -> list[Fault]:
@@ -243,78 +208,6 @@ def _merge_mixed_zones(faults: list[Fault]) -> list[Fault]:
             )
         merged.append(fault)
     return merged
-
-
-def _amount_rules(name: str, table: ir.Table) -> Iterator[RowRule]:
-    if name == "orders":
-        discount = table.coupon_discount_amount + table.other_discount_amount
-        yield RowRule(
-            "discount_above_gross",
-            "coupon_discount_amount",
-            "refused",
-            discount > table.gross_amount + CENT,
-            "the discounts are above gross_amount.",
-            "优惠合计超过 gross_amount。",
-        )
-        yield RowRule(
-            "platform_above_discount",
-            "platform_discount_amount",
-            "warned",
-            table.platform_discount_amount > discount + CENT,
-            "is above the discounts of which it is a part.",
-            "超过其所属的优惠合计。",
-        )
-        yield RowRule(
-            "refund_above_paid",
-            "refund_amount",
-            "warned",
-            table.refund_amount > table.gross_amount - discount + CENT,
-            "is above what was paid.",
-            "退款超过实付金额。",
-        )
-        yield RowRule(
-            "paid_before_submitted",
-            "paid_at",
-            "warned",
-            table.paid_ms < table.submitted_ms,
-            "the order was paid before it was submitted.",
-            "支付时间早于提交时间。",
-        )
-        yield RowRule(
-            "no_amount",
-            "gross_amount",
-            "warned",
-            table.gross_amount.isnull(),
-            "no amount; where all are null, money tables are switched off.",
-            "没有金额；若全部为空，则不计算金额。",
-        )
-    if name == "coupon_grants":
-        yield RowRule(
-            "redeemed_before_granted",
-            "redeemed_at",
-            "warned",
-            table.redeemed_ms < table.granted_ms,
-            "redeemed before it was given.",
-            "核销早于发放。",
-        )
-        yield RowRule(
-            "redeemed_after_expiry",
-            "redeemed_at",
-            "warned",
-            table.redeemed_ms > table.expires_ms,
-            "redeemed after it expired.",
-            "核销晚于过期时间。",
-        )
-    if name == "events":
-        promotion = table.event.isin(["view_promotion", "select_promotion"])
-        yield RowRule(
-            "no_slot",
-            "slot_id",
-            "warned",
-            promotion & table.slot_id.isnull(),
-            "exposures and clicks without a slot; they are left out of slot tables.",
-            "曝光或点击缺少坑位，未计入坑位表。",
-        )
 
 
 def _duplicates(engine: Engine, contract: Table, table: ir.Table, with_keys: bool) -> list[Fault]:

@@ -9,6 +9,7 @@ import atexit
 import codecs
 import csv
 import hashlib
+import itertools
 import operator
 import os
 import re
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -58,7 +59,9 @@ class Engine:
     files
         Files behind the tables, by table (empty for databases).
     strays
-        Names of files or tables that are close to a contract name but are not read.
+        Names of files or tables that are there but are not read.
+    zoneless
+        Table and column of times without a zone that the engine's own type does not tell apart.
     """
 
     backend: Any
@@ -68,10 +71,18 @@ class Engine:
     name: str
     files: MappingOf[str, tuple[Path, ...]]
     strays: tuple[str, ...] = ()
+    zoneless: frozenset[tuple[str, str]] = frozenset()
 
     def collect(self, expression: ibis.Table) -> pd.DataFrame:
         """Execute a lazy table; decimals come back as floats."""
-        return self.backend.to_pandas(_floats(expression))
+        import duckdb
+
+        try:
+            return self.backend.to_pandas(_floats(expression))
+        except duckdb.Error as error:
+            if "CSV Error" not in str(error):
+                raise
+            raise SourceError(f"{self.name}: {_csv_fault(str(error))}") from None
 
     def user_bucket(self, user_id: ir.Value) -> ir.StringValue:
         """Two hexadecimal digits of the MD5 of the id: the same bucket on every engine."""
@@ -86,6 +97,12 @@ class Engine:
             return _duckdb_epoch_ms(instant)
         return instant.delta(ibis.timestamp("1970-01-01 00:00:00"), unit="millisecond")
 
+    def instant(self, milliseconds: ir.IntegerValue) -> ir.TimestampValue:
+        """The instant of UTC milliseconds."""
+        if self.kind == "clickhouse":
+            return _clickhouse_instant(milliseconds)
+        return milliseconds.as_timestamp("ms")
+
     def row_hash(self, values: Sequence[ir.Value]) -> ir.IntegerValue:
         """One number for a whole row; equal rows have equal numbers."""
         if self.kind == "other":
@@ -98,6 +115,10 @@ class Engine:
 
 @ibis.udf.scalar.builtin(name="epoch_ms")
 def _duckdb_epoch_ms(instant) -> int: ...  # type: ignore[no-untyped-def,empty-body]  # noqa: ANN001
+
+
+@ibis.udf.scalar.builtin(name="fromUnixTimestamp64Milli")
+def _clickhouse_instant(milliseconds: int) -> dt.Timestamp("UTC", 3): ...  # type: ignore[valid-type]  # noqa: F821
 
 
 @ibis.udf.scalar.builtin(name="hash")
@@ -213,7 +234,22 @@ def _connect_folder(folder: Path, mapping: Mapping) -> Engine:
         else:
             tables[name] = _read_csv(backend, found, name, mapping.encoding)
             texts.add(name)
-    return Engine(backend, "duckdb", tables, frozenset(texts), folder.name, files, _strays(folder, wanted))
+    strays = _strays(folder, wanted)
+    _refuse_unknown_sources(folder.name, mapping, tables, strays)
+    return Engine(backend, "duckdb", tables, frozenset(texts), folder.name, files, strays)
+
+
+def _refuse_unknown_sources(
+    name: str, mapping: Mapping, tables: MappingOf[str, ir.Table], there: Sequence[str]
+) -> None:
+    """Refuse a mapping that reads a table from a file that is not there: a typo must not lose a table."""
+    for table, mapped in mapping.tables.items():
+        if mapped.source and table not in tables:
+            hint = nearest(mapped.source, [one.split(".")[0] for one in there], ".")
+            raise SourceError(
+                f'{name}: the mapping reads {table} from "{mapped.source}", which is not there{hint} '
+                f"There are: {', '.join(there) or 'no other files'}. Correct the mapping."
+            )
 
 
 def _table_files(folder: Path, name: str) -> list[Path]:
@@ -262,11 +298,18 @@ def _refuse_case_twins(name: str, file: Path, columns: list[str]) -> None:
             )
 
 
-def _csv_header(file: Path) -> list[str]:
+def _first_csv_line(file: Path) -> str:
     with _open_bytes(file) as stream:
-        line = stream.readline().decode("utf-8-sig").rstrip("\r\n")
-    delimiter = max(",;\t|", key=line.count)
-    return next(csv.reader([line], delimiter=delimiter), [])
+        return stream.readline().decode("utf-8-sig").rstrip("\r\n")
+
+
+def _csv_delimiter(file: Path) -> str:
+    """The separator that stands most often in the header."""
+    return max(",;\t|", key=_first_csv_line(file).count)
+
+
+def _csv_header(file: Path) -> list[str]:
+    return next(csv.reader([_first_csv_line(file)], delimiter=_csv_delimiter(file)), [])
 
 
 def _read_csv(backend: Any, files: list[Path], name: str, encoding: str | None) -> ibis.Table:
@@ -276,18 +319,36 @@ def _read_csv(backend: Any, files: list[Path], name: str, encoding: str | None) 
         if file.stat().st_size == 0:
             raise SourceError(f"{name}: {file.name} is empty, without even a header. Write the column names first.")
     readable = [_as_utf8(file, name, encoding) for file in files]
-    _refuse_case_twins(name, files[0], _csv_header(readable[0]))
+    header = _csv_header(readable[0])
+    _refuse_case_twins(name, files[0], header)
+    for file, other in zip(files[1:], readable[1:], strict=True):
+        if _csv_header(other) != header:
+            raise SourceError(f"{name}: {file.name} has other columns than {files[0].name}. Parts need one header.")
     try:
         return backend.read_csv(
             [str(one) for one in readable],
             table_name=f"source_{name}",
-            all_varchar=True,
+            columns=dict.fromkeys(header, "VARCHAR"),
+            auto_detect=False,
             header=True,
-            union_by_name=True,
-            null_padding=False,
+            delim=_csv_delimiter(readable[0]),
+            quote='"',
+            escape='"',
         )
     except duckdb.Error as error:
-        raise SourceError(f"{name}: {files[0].name} cannot be read as CSV: {_first_line(error)}") from None
+        raise SourceError(f"{name}: {files[0].name} cannot be read as CSV: {_csv_fault(str(error))}") from None
+
+
+def _csv_fault(message: str) -> str:
+    """Say what DuckDB found wrong in a CSV file, with its line."""
+    file = re.search(r"^\s*file = (.+)$", message, re.MULTILINE)
+    line = re.search(r"Line: (\d+)", message)
+    columns = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message)
+    where = f"{Path(file[1]).name} " if file else ""
+    where += f"line {line[1]} " if line else ""
+    if columns:
+        return f"{where}has {columns[2]} fields, the header has {columns[1]}. Correct the line, or quote fields that hold the separator."
+    return f"{where}cannot be read as CSV: {message.splitlines()[0]}"
 
 
 def _as_utf8(file: Path, name: str, encoding: str | None) -> Path:
@@ -367,6 +428,8 @@ def _connect_url(url: str, mapping: Mapping) -> Engine:
         ) from None
     except (OSError, ValueError, ibis.common.exceptions.IbisError) as error:
         raise SourceError(f"source {parts.scheme}://…/{name}: cannot be opened ({type(error).__name__}).") from None
+    if backend.name == "clickhouse":
+        _prepare_clickhouse(backend.con)
     kind: EngineKind = {"duckdb": "duckdb", "clickhouse": "clickhouse"}.get(backend.name, "other")  # type: ignore[assignment]
     return _from_database(backend, kind, name, mapping)
 
@@ -379,7 +442,7 @@ def _with_environment(url: str) -> str:
     if variable not in os.environ:
         raise SourceError(f"source {parts.scheme}://…: the environment variable {variable} of its password is not set.")
     host = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:{os.environ[variable]}@{host}"))
+    return urlunsplit(parts._replace(netloc=f"{parts.username}:{quote(os.environ[variable], safe='')}@{host}"))
 
 
 def _connect_chdb(url: str, mapping: Mapping) -> Engine:
@@ -394,22 +457,45 @@ def _connect_chdb(url: str, mapping: Mapping) -> Engine:
         raise SourceError(
             f'source chdb://…/{folder.name}: {_first_line(error)}. Install it with: pip install "workbench[engines-test]".'
         ) from None
-    client.command("SET session_timezone = 'UTC'")
+    _prepare_clickhouse(client)
     backend = ibis.clickhouse.from_connection(client)
-    tables, files = {}, {}
+    tables, files, zoneless = {}, {}, set()
     for name in TABLES:
-        found = _table_files(folder, mapping.table(name).source or name)
+        source_name = mapping.table(name).source or name
+        found = _table_files(folder, source_name)
         if not found:
             continue
         if found[0].suffix != ".parquet":
             raise SourceError(
                 f"{folder.name}: {found[0].name} is CSV; chdb:// reads Parquet. Open the folder without chdb://."
             )
-        pattern = str(found[0]) if len(found) == 1 else str(folder / name / "**.parquet")
-        client.command(f"CREATE OR REPLACE VIEW source_{name} AS SELECT * FROM file('{pattern}', Parquet)")
-        tables[name] = backend.table(f"source_{name}")
+        pattern = str(found[0]) if len(found) == 1 else str(folder / source_name / "**.parquet")
+        view = f"source_{next(_VIEW_NUMBERS)}_{name}"
+        client.command(f"CREATE VIEW {view} AS SELECT * FROM file('{pattern}', Parquet)")
+        tables[name] = backend.table(view)
         files[name] = tuple(found)
-    return Engine(backend, "clickhouse", tables, frozenset(), folder.name, files)
+        zoneless |= {(name, column) for column in _zoneless(found[0])}
+    _refuse_unknown_sources(folder.name, mapping, tables, [one.name for one in folder.iterdir()])
+    return Engine(backend, "clickhouse", tables, frozenset(), folder.name, files, zoneless=frozenset(zoneless))
+
+
+_VIEW_NUMBERS = itertools.count(1)
+"""All sources opened with ClickHouse in this process share one database; numbers keep their views apart."""
+
+
+def _prepare_clickhouse(client: Any) -> None:
+    """Make ClickHouse join and tell times as the other engines do: nulls where nothing matches, and UTC."""
+    client.set_client_setting("join_use_nulls", 1)
+    client.set_client_setting("session_timezone", "UTC")
+
+
+def _zoneless(file: Path) -> list[str]:
+    """Columns of a Parquet file that hold times without a zone; ClickHouse reads them as UTC."""
+    import pyarrow
+    import pyarrow.parquet
+
+    schema = pyarrow.parquet.read_schema(file)
+    return [one.name for one in schema if pyarrow.types.is_timestamp(one.type) and one.type.tz is None]
 
 
 def _from_database(

@@ -57,7 +57,7 @@ class Fault:
 
     def with_keys(self, keys: Iterable[object]) -> "Fault":
         """The same fault with examples."""
-        return replace(self, keys=tuple(str(key) for key in keys)[:MOST_KEYS])
+        return replace(self, keys=tuple("null" if key is None or key != key else str(key) for key in keys)[:MOST_KEYS])
 
 
 def refuse(name: str, faults: Sequence[Fault]) -> None:

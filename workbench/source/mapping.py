@@ -148,5 +148,6 @@ def _words(fault: Any) -> str:
         allowed = list((TableMapping if inside_table else Mapping).model_fields)
         key = str(fault["loc"][-1])
         return f'unknown key "{where}"{nearest(key, allowed)} (allowed: {", ".join(allowed)})'
-    message = str(fault["msg"]).removeprefix("Value error, ")
+    message = str(fault["msg"]).removeprefix("Value error, ").rstrip(".")
+    message = message.removeprefix(f"{where}: ")
     return f"{where}: {message}" if where else message

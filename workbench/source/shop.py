@@ -15,7 +15,7 @@ from workbench.contract import TABLES
 from workbench.errors import SourceError, TableError
 from workbench.language import Language, say
 from workbench.period import DAY_MS, Period, local_date, make_period
-from workbench.source.checks import check_tables
+from workbench.source.checks import TIMES, check_tables
 from workbench.source.engine import Engine, connect, fingerprint
 from workbench.source.faults import Fault, refuse
 from workbench.source.mapping import SHOP_FILE, Mapping, load_mapping
@@ -97,8 +97,8 @@ class Shop:
 
     def period(self, start_date: object, end_date: object, timezone: str) -> Period:
         """The period of a report on this shop; see ``workbench.period.make_period``."""
-        every = [one for one in self.reach.values() if one.get("last_ms")]
-        reach = [self.reach[name] for name in ("events", "orders") if self.has(name)] or every
+        every = [one for one in self.reach.values() if "last_ms" in one]
+        reach = [one for name in ("events", "orders") if "last_ms" in (one := self.reach.get(name, {}))] or every
         if not reach:
             raise TableError(f"{self.name}: no event and no order has a time; there is nothing to report on.")
         first, last = min(one["first_ms"] for one in reach), max(one["last_ms"] for one in reach)
@@ -119,7 +119,7 @@ class Shop:
             if name in self.reach:
                 found = self.reach[name]
                 times = [
-                    pd.Timestamp(found[key], unit="ms") if found.get(key) else pd.NaT for key in ("first_ms", "last_ms")
+                    pd.Timestamp(found[key], unit="ms") if key in found else pd.NaT for key in ("first_ms", "last_ms")
                 ]
                 rows.append((name, found["row_count"], *times))
         return pd.DataFrame(rows, columns=["table", "row_count", "first_at", "last_at"])
@@ -204,8 +204,8 @@ def _sample() -> Path:
 
 def read_shop(source: str | Path, mapping: str | Path | None, *, with_keys: bool = False) -> tuple[Shop, list[Fault]]:
     """Open a source and check it, without refusing anything yet."""
-    beside = Path(str(source)).expanduser() / SHOP_FILE
-    rules = load_mapping(mapping or (beside if "://" not in str(source) and beside.is_file() else None))
+    beside = Path(str(source).removeprefix("chdb://")).expanduser() / SHOP_FILE
+    rules = load_mapping(mapping or (beside if beside.is_file() else None))
     engine = connect(source, rules)
     types = id_types(engine, rules)
     standard = {name: standardise(engine, name, rules, types) for name in engine.tables}
@@ -249,9 +249,13 @@ def _finished(engine: Engine, table: ir.Table) -> ir.Table:
 def _out_of_range(
     engine: Engine, tables: MappingOf[str, ir.Table], reach: MappingOf[str, MappingOf[str, int]]
 ) -> list[Fault]:
-    """Warn of times far outside the rest: beyond the middle 98 % by more than its own length and 30 days."""
+    """Warn of times far outside the rest.
+
+    Outside is what lies beyond the middle 98 % by more than its own length and 30 days, or further from the median
+    than ten times the middle half and a year.
+    """
     faults = []
-    for name, column in (("events", "event_ms"), ("orders", "submitted_ms"), ("orders", "paid_ms")):
+    for name, column in ((name, column) for name, columns in TIMES.items() for column in columns):
         if not reach.get(name, {}).get("row_count"):
             continue
         days = (tables[name][column] // DAY_MS).cast("int64")
@@ -261,11 +265,15 @@ def _out_of_range(
         if counted.empty:
             continue
         share = counted["rows"].cumsum() / counted["rows"].sum()
-        low, high = (counted["day"].iloc[int(np.searchsorted(share, one))] for one in (0.01, 0.99))
-        margin = max(high - low, 30)
-        outside = int(counted.loc[(counted["day"] < low - margin) | (counted["day"] > high + margin), "rows"].sum())
-        if outside:
-            en = "lies far outside the range of the rest; a clock or an export may be wrong. Give start_date and end_date, or drop the rows."
-            zh = "远在其余数据的时间范围之外，可能是时钟或导出错误；请指定 start_date 与 end_date，或删除这些行。"
-            faults.append(Fault("out_of_range", name, column.replace("_ms", "_at"), "warned", outside, en, zh))
+        low, lower, middle, upper, high = (
+            int(counted["day"].iloc[int(np.searchsorted(share, one))]) for one in (0.01, 0.25, 0.5, 0.75, 0.99)
+        )
+        margin, far = max(high - low, 30), max(10 * (upper - lower), 365)
+        outside = (counted["day"] < low - margin) | (counted["day"] > high + margin)
+        outside |= (counted["day"] - middle).abs() > far
+        rows = int(counted.loc[outside, "rows"].sum())
+        if rows:
+            en = "lies far outside the range of the rest; a clock or an export may be wrong. It counts for the end of the data: drop or mend it."
+            zh = "远在其余数据的时间范围之外，可能是时钟或导出错误；它会影响数据截止日，请删除或更正。"
+            faults.append(Fault("out_of_range", name, column.replace("_ms", "_at"), "warned", rows, en, zh))
     return faults

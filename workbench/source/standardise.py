@@ -86,6 +86,8 @@ def standardise(engine: Engine, name: str, mapping: Mapping, id_types: MappingOf
             )
         if value.type().is_string() and column.type not in ("id", "text"):
             columns[RAW + column.name] = value
+        if value.type().is_floating() and column.type == "id":
+            columns[RAW + column.name] = value
     extras = [one for one in raw.columns if one not in sources.values() and one not in contract.columns]
     table = raw.select(**columns, **{extra: raw[extra] for extra in extras})
     return Standardised(table.mutate(**_instants(engine, table, contract)), frozenset(sources), tuple(faults))
@@ -136,21 +138,28 @@ def _named(raw: ir.Table, contract: Table, mapped: TableMapping) -> tuple[ir.Tab
 
 
 def _missing(contract: Table, missing: list[Column], unknown: list[str]) -> list[Fault]:
+    """Complain of columns that must be there, and of unknown ones that are nearly an optional column."""
     faults = []
+    names = [column.name for column in missing]
+    meant = {}
+    for one in unknown:
+        hint = "" if one in contract.columns else nearest(one, names)
+        if hint:
+            meant[hint.split('"')[1]] = one
     for column in missing:
-        hint = nearest(column.name, unknown)
+        other = meant.get(column.name)
         if column.need != "optional":
+            hint = f', did you mean "{other}"?' if other else "."
             faults.append(
                 _fault(
                     "missing_column",
                     contract,
                     column.name,
-                    f"the column is missing ({column.meaning}){hint or '.'} Add it, or name its source in the mapping.",
-                    f"缺少该列{hint or '。'}请补上，或在映射中指明来源列。",
+                    f"the column is missing ({column.meaning}){hint} Add it, or name its source in the mapping.",
+                    f"缺少该列{f'，是否为“{other}”？' if other else '。'}请补上，或在映射中指明来源列。",
                 )
             )
-        elif hint:
-            other = hint.split('"')[1]
+        elif other:
             faults.append(
                 _fault(
                     "near_miss",
@@ -188,16 +197,16 @@ def _converted(
     mapped = mapping.table(contract.name)
     type_ = value.type()
     if column.type == "id":
-        return _identifier(_trimmed(engine, contract, value), types.get(column.name, "string")), []
+        return _identifier(_trimmed(engine, contract, value, is_id=True), types.get(column.name, "string")), []
     if column.type == "text":
         return _trimmed(engine, contract, value).cast("string").nullif(""), []
     text = type_.is_string()
     format_ = mapped.formats.get(column.name)
     if column.type == "time" and format_ in _EPOCH_MS and (text or type_.is_integer()):
         number = value.try_cast("int64") if text else value.cast("int64")
-        return (number * _EPOCH_MS[format_]).floor().cast("int64").as_timestamp("ms"), []
+        return engine.instant((number * _EPOCH_MS[format_]).floor().cast("int64")), []
     if column.type == "time" and (text or type_.is_timestamp() or type_.is_date()):
-        return _instant(engine, contract, column, value, mapped.timezone or mapping.timezone, format_)
+        return _instant(engine, contract, column, value, mapped, mapping.timezone)
     if column.type == "date" and (text or type_.is_timestamp() or type_.is_date()):
         if text:
             value = _try_strptime(value, format_) if format_ else value.try_cast("timestamp")
@@ -219,9 +228,12 @@ def _converted(
     return _absent(column, types), [fault]
 
 
-def _trimmed(engine: Engine, contract: Table, value: ir.Value) -> ir.Value:
-    """Take blanks off text that people may have typed (CSV); typed sources keep theirs, which is faster."""
-    return value.strip() if contract.name in engine.text_tables and value.type().is_string() else value
+def _trimmed(engine: Engine, contract: Table, value: ir.Value, *, is_id: bool = False) -> ir.Value:
+    """Take blanks off text of CSV files, and the ``.0`` off ids: pandas writes whole numbers with gaps as ``7.0``."""
+    if contract.name not in engine.text_tables or not value.type().is_string():
+        return value
+    value = value.strip()
+    return value.re_replace(r"^([0-9]+)\.0$", r"\1") if is_id else value
 
 
 def _identifier(value: ir.Value, wanted: str) -> ir.Value:
@@ -233,14 +245,16 @@ def _identifier(value: ir.Value, wanted: str) -> ir.Value:
 
 
 def _instant(
-    engine: Engine, contract: Table, column: Column, value: ir.Value, timezone: str | None, format_: str | None
+    engine: Engine, contract: Table, column: Column, value: ir.Value, mapped: TableMapping, timezone: str | None
 ) -> tuple[ir.Value, list[Fault]]:
     """Turn times into UTC timestamps; times without a zone are read in ``timezone`` (UTC with a warning if None)."""
-    type_ = value.type()
-    if type_.is_timestamp() and type_.timezone is not None:
+    type_, format_ = value.type(), mapped.formats.get(column.name)
+    timezone = mapped.timezone or timezone
+    zoneless = (contract.name, mapped.columns.get(column.name, column.name)) in engine.zoneless
+    if type_.is_timestamp() and type_.timezone is not None and not zoneless:
         return value, []
     if type_.is_string() and not format_:
-        value = value.strip()
+        value = value.strip().re_replace(r"^(.{10}[T ][0-9]{2}:[0-9]{2})([Zz+-].*)$", r"\1:00\2")
         has_offset = value.re_search(_OFFSET) & (value.length() > 10)
         local = value.try_cast("timestamp")
         zoned = value.try_cast("timestamp('UTC')").cast("timestamp")
@@ -249,8 +263,6 @@ def _instant(
         value = _try_strptime(value, format_)
     elif type_.is_date():
         value = value.cast("timestamp")
-    elif engine.kind == "clickhouse":
-        return value, []
     faults = []
     if timezone is None:
         faults.append(
@@ -281,14 +293,17 @@ def _to_utc(engine: Engine, local: ir.TimestampValue, timezone: str | None) -> i
     shift = ibis.literal(changes[0][1], type="int64")
     for (start, offset), (_, before) in zip(changes[1:], changes, strict=False):
         shift = (milliseconds >= start + max(offset, before)).ifelse(offset, shift)
-    return (milliseconds - shift).as_timestamp("ms")
+    return engine.instant(milliseconds - shift)
 
 
 def _instants(engine: Engine, table: ir.Table, contract: Table) -> dict[str, ir.Value]:
     """Each time also as whole UTC milliseconds, ``event_at`` as ``event_ms``: numbers order alike on every engine."""
-    return {
-        name.removesuffix("_at") + "_ms": engine.milliseconds(table[name]) for name in contract.column_names("time")
-    }
+    return {ms_name(name): engine.milliseconds(table[name]) for name in contract.column_names("time")}
+
+
+def ms_name(column: str) -> str:
+    """Name of the milliseconds beside a time: ``event_at`` has ``event_ms``."""
+    return column.removesuffix("_at") + "_ms"
 
 
 def wanted_words(type_: str) -> tuple[str, str]:

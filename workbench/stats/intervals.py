@@ -9,6 +9,7 @@ from scipy import stats
 from workbench.errors import ParameterError
 
 Floats = NDArray[np.float64]
+_BLOCK = 1_000  # ratios at a time, so that memory does not grow with their number
 MINIMUM_EFFECTIVE = 50
 """Below this many effective buyers no interval of money is given."""
 
@@ -68,7 +69,7 @@ def ratio_by_bucket(
     Parameters
     ----------
     numerators, denominators
-        Sums by bucket of users, shape (buckets, ratios). Users are hashed into buckets, so buckets are
+        Sums by bucket of users, shape (buckets, ratios); denominators may have one column for all. Users are hashed into buckets, so buckets are
         independent however many rows a user has.
     confidence_level
         Coverage wanted, strictly between 0 and 1.
@@ -90,6 +91,19 @@ def ratio_by_bucket(
     Efron, B. and Stein, C. (1981), doi:10.1214/aos/1176345462.
     """
     top, bottom = (np.atleast_2d(np.asarray(one, dtype=float)) for one in (numerators, denominators))
+    if top.shape[1] > _BLOCK:
+        parts = [
+            ratio_by_bucket(
+                top[:, start : start + _BLOCK],
+                bottom if bottom.shape[1] == 1 else bottom[:, start : start + _BLOCK],
+                confidence_level=confidence_level,
+                is_share=is_share,
+            )
+            for start in range(0, top.shape[1], _BLOCK)
+        ]
+        return Interval(
+            *(np.concatenate([getattr(one, name) for one in parts]) for name in ("estimate", "lower", "upper"))
+        )
     filled = (bottom != 0) | (top != 0)
     count = filled.sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -122,6 +136,13 @@ def zero_share_upper(units: ArrayLike, *, confidence_level: float = 0.95) -> Flo
         return np.where(n > 0, 1 - ((1 - _checked(confidence_level)) / 2) ** (1 / n), np.nan)
 
 
+def effective_counts(totals: ArrayLike, totals_of_squares: ArrayLike) -> Floats:
+    """The same as ``effective_count`` for arrays."""
+    x, squares = (np.asarray(one, dtype=float) for one in (totals, totals_of_squares))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(squares > 0, x**2 / squares, 0.0)
+
+
 def effective_count(total: float, total_of_squares: float) -> float:
     """How many equal buyers carry as much as these? (sum x)^2 / sum x^2.
 
@@ -130,7 +151,7 @@ def effective_count(total: float, total_of_squares: float) -> float:
     >>> effective_count(4.0, 4.0), round(effective_count(103.0, 10_003.0), 2)
     (4.0, 1.06)
     """
-    return total**2 / total_of_squares if total_of_squares > 0 else 0.0
+    return effective_counts(total, total_of_squares).item()
 
 
 def _checked(confidence_level: float) -> float:
