@@ -87,13 +87,8 @@ def test_heavy_libraries_stay_in_their_rooms(library, allowed):
 
 def test_the_map_names_the_rooms_and_notebooks_there_are():
     text = (ROOT / "docs/map.md").read_text(encoding="utf-8")
-    rooms = dict(
-        re.findall(r"^\| (\d) \| `workbench/([a-z_]+)(?:\.py|/)` \|", text, re.M)
-        and [
-            (name, int(floor))
-            for floor, name in re.findall(r"^\| (\d) \| `workbench/([a-z_]+)(?:\.py|/)` \|", text, re.M)
-        ]
-    )
+    rows = re.findall(r"^\| (\d) \| `workbench/([a-z_]+)(?:\.py|/)` \|", text, re.M)
+    rooms = {name: int(floor) for floor, name in rows}
     assert rooms == FLOORS
     notebooks = set(re.findall(r"^\| `([a-z_]+)` \| `workbench/", text, re.M))
     assert notebooks == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}

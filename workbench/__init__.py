@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from workbench.report.publish import publish
     from workbench.report.show import (
         first_screen,
+        show_chart,
         show_data,
         show_definitions,
         show_findings,
@@ -33,6 +34,7 @@ __all__ = [
     "first_screen",
     "open_shop",
     "publish",
+    "show_chart",
     "show_data",
     "show_definitions",
     "show_findings",

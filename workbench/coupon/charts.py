@@ -60,6 +60,13 @@ def subsidy_picture(analysis: Analysis, subsidy_limit: float) -> alt.LayerChart 
     )
 
 
+def _close_below(x: pd.Series, y: pd.Series) -> list[bool]:
+    """Whether another point stands close above each one, so that its name is better written below."""
+    wide, high = max(float(x.max()), 1e-9), max(float(y.max()), 1e-9)
+    pairs = list(zip(x, y, strict=True))
+    return [any(abs(a - c) < 0.15 * wide and 0 < d - b < 0.15 * high for c, d in pairs) for a, b in pairs]
+
+
 def usage_picture(analysis: Analysis) -> alt.LayerChart | None:
     """Redemption against repurchase: used often and coming back are different things."""
     lang = analysis.lang
@@ -75,7 +82,9 @@ def usage_picture(analysis: Analysis) -> alt.LayerChart | None:
         return None
     lowest = next((one for one in analysis.findings if one.name == "lowest_repurchase"), None)
     title = lowest.text if lowest else say(lang, "Redemption and repurchase", "核销与复购")
-    base = alt.Chart(card.dropna(subset=[column])).encode(
+    drawn = card.dropna(subset=[column])
+    drawn = drawn.assign(is_below=_close_below(drawn["redemption_rate"], drawn[column]))
+    base = alt.Chart(drawn).encode(
         x=alt.X(
             "redemption_rate:Q",
             title=say(lang, "redeemed, of those given", "核销率"),
@@ -103,11 +112,18 @@ def usage_picture(analysis: Analysis) -> alt.LayerChart | None:
     )
     edge = 0.6 * card["redemption_rate"].max()
     edge = 0.6 * card["redemption_rate"].max()
-    left = base.transform_filter(f"datum.redemption_rate <= {edge}").mark_text(align="left", dx=14, dy=-4, limit=150)
-    right = base.transform_filter(f"datum.redemption_rate > {edge}").mark_text(align="right", dx=-14, dy=-4, limit=150)
+    names = base.encode(text="coupon_name:N")
+    left, right = f"datum.redemption_rate <= {edge}", f"datum.redemption_rate > {edge}"
+    labels = []
+    if (drawn["redemption_rate"] <= edge).any():
+        labels.append(names.transform_filter(left).mark_text(align="left", dx=14, dy=-4, limit=150))
+    for is_below, shift in ((False, -6), (True, 12)):
+        if ((drawn["redemption_rate"] > edge) & (drawn["is_below"] == is_below)).any():
+            chosen = names.transform_filter(f"{right} && datum.is_below == {str(is_below).lower()}")
+            labels.append(chosen.mark_text(align="right", dx=-14, dy=shift, limit=150))
     subtitle = say(lang, "size: discount amount; bars: intervals. ", "圆面积为减免金额，竖线为区间。") + _period(
         analysis
     )
-    return (bars + points + left.encode(text="coupon_name:N") + right.encode(text="coupon_name:N")).properties(
+    return alt.LayerChart(layer=[bars, points, *labels]).properties(
         width="container", height=300, title=alt.Title(wrap(title), anchor="start", subtitle=subtitle)
     )

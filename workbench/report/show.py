@@ -62,8 +62,19 @@ def show_table(analysis: Analysis, name: str) -> Block:
         hint = nearest(name, analysis.tables, ".")
         raise ParameterError(f'show_table: there is no table "{name}"{hint} Allowed: {", ".join(analysis.tables)}.')
     frame, lang = analysis.tables[name], analysis.lang
-    html = _frame(frame, column_label(name, lang), lang)
+    empty = say(lang, "No rows in this period.", "本期没有数据行。")
+    html = f"<p>{empty}</p>" if frame.empty else _frame(frame, column_label(name, lang), lang)
     return Block("table", f'<div class="wb-block" id="table-{escape(name)}">{html}</div>', frame.to_string(index=False))
+
+
+def show_chart(analysis: Analysis, chart: Any) -> Any:
+    """Show a chart, or say that the data give none (charts of nothing are None)."""
+    if chart is not None:
+        return chart
+    none = say(
+        analysis.lang, "Nothing to draw: the data of this period give no such picture.", "本期数据不足以绘制此图。"
+    )
+    return Block("note", f"<p>{none}</p>", none)
 
 
 def show_findings(analysis: Analysis) -> Block:

@@ -95,7 +95,8 @@ def traffic_picture(analysis: Analysis) -> alt.LayerChart | None:
         else "Traffic × conversion of slots",
         f"流量 × 转化：{len(table)} 个坑位中编号的 {named} 个突出" if named else "各坑位的流量 × 转化",
     )
-    return (vertical + horizontal + points + names).properties(
+    layers = [vertical, horizontal, points, *([names] if named else [])]
+    return alt.LayerChart(layer=layers).properties(
         width="container", height=170, title=alt.Title(wrap(title, 52), anchor="start")
     )
 

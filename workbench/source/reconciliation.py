@@ -45,8 +45,8 @@ def reconciliations(tables: Mapping[str, ir.Table]) -> Iterator[Reconciliation]:
             "users",
             "user_id",
             "order_id",
-            "its user is not in users; in channel tables it counts under (unknown).",
-            "用户不在 users 表中，渠道表中计入 (unknown)。",
+            "its user is not in users; it counts under (unknown) among active users and for no channel among new ones.",
+            "用户不在 users 表中，活跃用户口径计入 (unknown)，新客口径不计入任何渠道。",
         )
     if {"events", "users"} <= tables.keys():
         users_of_events = tables["events"].filter(ibis._.user_id.notnull()).select("user_id").distinct()
@@ -232,6 +232,6 @@ def _redemptions(grants: ir.Table, orders: ir.Table) -> Iterator[Reconciliation]
         "warned",
         broken,
         "order_id",
-        "(orders) the grants' discounts do not sum to coupon_discount_amount; orders is taken as right for orders, grants for coupons.",
-        "（订单数）各券优惠之和与 coupon_discount_amount 不符：订单以 orders 为准，单券以 coupon_grants 为准。",
+        "(orders) the grants' discounts do not sum to coupon_discount_amount; coupon tables go by the grants, all others by orders.",
+        "（订单数）各券优惠之和与 coupon_discount_amount 不符：优惠券表以发放记录为准，其余以 orders 为准。",
     )
