@@ -151,18 +151,6 @@ def test_events_that_are_never_recorded_are_no_zeros(shop):
     assert any("never records begin_checkout, purchase" in note for note in analysis.notes)
 
 
-def test_sentences_rest_on_cells(sample):
-    analysis = compare_channels(sample, timezone="Asia/Shanghai")
-    for finding in (*analysis.findings, *analysis.headline.actions):
-        table = analysis.tables[finding.cell.table]
-        for column, value in finding.cell.key.items():
-            table = table[table[column] == value]
-        assert len(table) == 1
-        assert finding.cell.column in table
-        if hasattr(finding, "value") and finding.value is not None:
-            assert table[finding.cell.column].item() == pytest.approx(finding.value)
-
-
 def test_the_young_channel_has_many_carts_and_few_orders(sample, truth):
     analysis = compare_channels(sample, timezone="Asia/Shanghai")
     card = by_channel(analysis).drop("(unknown)")

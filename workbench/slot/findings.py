@@ -185,14 +185,14 @@ def slot_findings(
         key = {"target": "purchase", "model": model}
         found.append(
             Finding(
-                "attributable_share",
+                "untouched_share",
                 say(
                     lang,
-                    f"{format_rate(1 - direct)} of paid orders had a click on a slot before them; {format_rate(direct)} had none.",
-                    f"{format_rate(1 - direct)} 的支付订单之前有坑位点击，{format_rate(direct)} 没有。",
+                    f"{format_rate(direct)} of paid orders had no click on a slot before them; {format_rate(1 - direct)} had one.",
+                    f"{format_rate(direct)} 的支付订单之前没有坑位点击，{format_rate(1 - direct)} 有。",
                 ),
                 Cell("slot_credit", {**key, "credited_id": DIRECT}, "conversion_share"),
-                1 - direct,
+                direct,
             )
         )
         for row in slots.head(3).to_dict("records"):

@@ -1,0 +1,40 @@
+"""Every sentence of every report rests on one cell of one table, and says that cell's number."""
+
+import pytest
+
+from workbench.channel import compare_channels
+from workbench.coupon import evaluate_coupons
+from workbench.slot import attribute_slots
+
+ANALYSES = [compare_channels, evaluate_coupons, attribute_slots]
+
+
+def cell_of(analysis, sentence):
+    table = analysis.tables[sentence.cell.table]
+    for column, value in sentence.cell.key.items():
+        table = table[table[column] == value]
+    assert len(table) == 1, sentence
+    return table[sentence.cell.column].item()
+
+
+@pytest.mark.parametrize("analyse", ANALYSES)
+def test_findings_and_actions_rest_on_cells(sample, analyse):
+    analysis = analyse(sample, timezone="Asia/Shanghai")
+    assert len(analysis.findings) >= 3
+    for finding in analysis.findings:
+        assert cell_of(analysis, finding) == pytest.approx(finding.value)
+    assert 1 <= len(analysis.headline.actions) <= 3
+    for action in analysis.headline.actions:
+        assert cell_of(analysis, action) is not None
+        assert action.basis
+        assert action.amount is None or action.amount > 0
+
+
+@pytest.mark.parametrize("analyse", ANALYSES)
+def test_both_languages_tell_the_same_numbers(sample, analyse):
+    english, chinese = (analyse(sample, lang=lang) for lang in ("en", "zh"))
+    assert [one.name for one in english.findings] == [one.name for one in chinese.findings]
+    assert [one.value for one in english.findings] == pytest.approx([one.value for one in chinese.findings])
+    amounts = [[one.amount for one in analysis.headline.actions] for analysis in (english, chinese)]
+    assert amounts[0] == pytest.approx(amounts[1])
+    assert len(english.notes) == len(chinese.notes)
