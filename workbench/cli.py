@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-DONE, FAILED, REFUSED = 0, 1, 2
+DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
     name="workbench",
@@ -151,6 +151,9 @@ def _leave(command: Callable[[], int]) -> None:
     except EstimationError as error:
         typer.echo(str(error), err=True)
         code = FAILED
+    except KeyboardInterrupt:
+        typer.echo("interrupted; what was finished before stays as it was.", err=True)
+        code = INTERRUPTED
     except OSError as error:
         where = f' "{error.filename}"' if error.filename else ""
         typer.echo(f"files: {error.strerror or error}{where}. Check the path and that you may write there.", err=True)

@@ -6,8 +6,6 @@ Parquet files with ClickHouse inside this process.
 """
 
 import atexit
-import codecs
-import csv
 import hashlib
 import itertools
 import operator
@@ -30,6 +28,16 @@ import pandas as pd
 
 from workbench.contract import TABLES
 from workbench.errors import SourceError, nearest
+from workbench.source.files import (
+    as_utf8,
+    csv_delimiter,
+    csv_fault,
+    csv_header,
+    refuse_case_twins,
+    stray_files,
+    table_files,
+    zoneless_columns,
+)
 from workbench.source.mapping import Mapping
 
 EngineKind = Literal["duckdb", "clickhouse", "other"]
@@ -82,7 +90,7 @@ class Engine:
         except duckdb.Error as error:
             if "CSV Error" not in str(error):
                 raise
-            raise SourceError(f"{self.name}: {_csv_fault(str(error))}") from None
+            raise SourceError(f"{self.name}: {csv_fault(str(error))}") from None
 
     def user_bucket(self, user_id: ir.Value) -> ir.StringValue:
         """Two hexadecimal digits of the MD5 of the id: the same bucket on every engine."""
@@ -225,7 +233,7 @@ def _connect_folder(folder: Path, mapping: Mapping) -> Engine:
     for name in TABLES:
         source_name = mapping.table(name).source or name
         wanted.add(source_name)
-        found = _table_files(folder, source_name)
+        found = table_files(folder, source_name)
         if not found:
             continue
         files[name] = tuple(found)
@@ -234,7 +242,7 @@ def _connect_folder(folder: Path, mapping: Mapping) -> Engine:
         else:
             tables[name] = _read_csv(backend, found, name, mapping.encoding)
             texts.add(name)
-    strays = _strays(folder, wanted)
+    strays = stray_files(folder, wanted)
     _refuse_unknown_sources(folder.name, mapping, tables, strays)
     return Engine(backend, "duckdb", tables, frozenset(texts), folder.name, files, strays)
 
@@ -252,64 +260,16 @@ def _refuse_unknown_sources(
             )
 
 
-def _table_files(folder: Path, name: str) -> list[Path]:
-    """Files of a table: NAME.parquet, NAME.csv, NAME.csv.gz, or a folder NAME of such parts."""
-    candidates = {
-        "parquet": [folder / f"{name}.parquet", *sorted((folder / name).glob("**/*.parquet"))],
-        "csv": [folder / f"{name}.csv", folder / f"{name}.csv.gz", *sorted((folder / name).glob("**/*.csv*"))],
-    }
-    found = {ending: [one for one in paths if one.is_file()] for ending, paths in candidates.items()}
-    if found["parquet"] and found["csv"]:
-        both = ", ".join(one.name for one in found["parquet"][:1] + found["csv"][:1])
-        raise SourceError(f"{folder.name}: table {name} is there twice ({both}). Keep one of them.")
-    return found["parquet"] or found["csv"]
-
-
-def _strays(folder: Path, wanted: set[str]) -> tuple[str, ...]:
-    return tuple(
-        sorted(
-            one.name
-            for one in folder.iterdir()
-            if one.suffix in {".parquet", ".csv", ".gz"} and one.name.split(".")[0] not in wanted
-        )
-    )
-
-
 def _read_parquet(backend: Any, files: list[Path], name: str) -> ibis.Table:
     import duckdb
     import pyarrow.lib
     import pyarrow.parquet
 
     try:
-        _refuse_case_twins(name, files[0], pyarrow.parquet.read_schema(files[0]).names)
+        refuse_case_twins(name, files[0], pyarrow.parquet.read_schema(files[0]).names)
         return backend.read_parquet([str(one) for one in files], table_name=f"source_{name}", union_by_name=True)
     except (duckdb.Error, pyarrow.lib.ArrowException) as error:
         raise SourceError(f"{name}: {files[0].name} cannot be read as Parquet: {_first_line(error)}") from None
-
-
-def _refuse_case_twins(name: str, file: Path, columns: list[str]) -> None:
-    """DuckDB would silently rename one of two columns that differ only by case."""
-    seen: dict[str, str] = {}
-    for column in columns:
-        other = seen.setdefault(column.casefold(), column)
-        if other is not column:
-            raise SourceError(
-                f'{name}: {file.name} has the columns "{other}" and "{column}", which differ at most by case. Rename one.'
-            )
-
-
-def _first_csv_line(file: Path) -> str:
-    with _open_bytes(file) as stream:
-        return stream.readline().decode("utf-8-sig").rstrip("\r\n")
-
-
-def _csv_delimiter(file: Path) -> str:
-    """The separator that stands most often in the header."""
-    return max(",;\t|", key=_first_csv_line(file).count)
-
-
-def _csv_header(file: Path) -> list[str]:
-    return next(csv.reader([_first_csv_line(file)], delimiter=_csv_delimiter(file)), [])
 
 
 def _read_csv(backend: Any, files: list[Path], name: str, encoding: str | None) -> ibis.Table:
@@ -318,11 +278,11 @@ def _read_csv(backend: Any, files: list[Path], name: str, encoding: str | None) 
     for file in files:
         if file.stat().st_size == 0:
             raise SourceError(f"{name}: {file.name} is empty, without even a header. Write the column names first.")
-    readable = [_as_utf8(file, name, encoding) for file in files]
-    header = _csv_header(readable[0])
-    _refuse_case_twins(name, files[0], header)
+    readable = [as_utf8(file, name, encoding) for file in files]
+    header = csv_header(readable[0])
+    refuse_case_twins(name, files[0], header)
     for file, other in zip(files[1:], readable[1:], strict=True):
-        if _csv_header(other) != header:
+        if csv_header(other) != header:
             raise SourceError(f"{name}: {file.name} has other columns than {files[0].name}. Parts need one header.")
     try:
         return backend.read_csv(
@@ -331,81 +291,12 @@ def _read_csv(backend: Any, files: list[Path], name: str, encoding: str | None) 
             columns=dict.fromkeys(header, "VARCHAR"),
             auto_detect=False,
             header=True,
-            delim=_csv_delimiter(readable[0]),
+            delim=csv_delimiter(readable[0]),
             quote='"',
             escape='"',
         )
     except duckdb.Error as error:
-        raise SourceError(f"{name}: {files[0].name} cannot be read as CSV: {_csv_fault(str(error))}") from None
-
-
-def _csv_fault(message: str) -> str:
-    """Say what DuckDB found wrong in a CSV file, with its line."""
-    file = re.search(r"^\s*file = (.+)$", message, re.MULTILINE)
-    line = re.search(r"Line: (\d+)", message)
-    columns = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message)
-    where = f"{Path(file[1]).name} " if file else ""
-    where += f"line {line[1]} " if line else ""
-    if columns:
-        return f"{where}has {columns[2]} fields, the header has {columns[1]}. Correct the line, or quote fields that hold the separator."
-    return f"{where}cannot be read as CSV: {message.splitlines()[0]}"
-
-
-def _as_utf8(file: Path, name: str, encoding: str | None) -> Path:
-    """Return a UTF-8 file: the file itself, or a converted copy where the mapping names another encoding."""
-    if encoding and codecs.lookup(encoding).name not in {"utf-8", "utf-8-sig"}:
-        return _converted(file, name, encoding)
-    with _open_bytes(file) as stream:
-        head = stream.read(4)
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise SourceError(
-            f"{name}: {file.name} is UTF-16, UTF-8 is expected. Save it as UTF-8, or write `encoding: utf-16` "
-            "into the mapping."
-        )
-    if not _decodes(file, "utf-8"):
-        likely = "gb18030" if _decodes(file, "gb18030") else "latin-1"
-        words = "GBK (GB18030)" if likely == "gb18030" else "a Western encoding such as Latin-1"
-        raise SourceError(
-            f"{name}: {file.name} is not UTF-8; it looks like {words}. Save it as UTF-8, or write "
-            f"`encoding: {likely}` into the mapping."
-        )
-    return file
-
-
-def _open_bytes(file: Path) -> Any:
-    import gzip
-
-    return gzip.open(file) if file.suffix == ".gz" else file.open("rb")
-
-
-def _decodes(file: Path, encoding: str) -> bool:
-    decoder = codecs.getincrementaldecoder(encoding)()
-    with _open_bytes(file) as stream:
-        try:
-            while chunk := stream.read(1 << 20):
-                decoder.decode(chunk)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return False
-    return True
-
-
-def _converted(file: Path, name: str, encoding: str) -> Path:
-    folder = tempfile.mkdtemp(prefix="workbench-utf8-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    copy = Path(folder) / f"{name}.csv"
-    try:
-        with (
-            codecs.getreader(encoding)(_open_bytes(file)) as reader,
-            copy.open("w", encoding="utf-8", newline="") as out,
-        ):
-            while chunk := reader.read(1 << 20):
-                out.write(chunk)
-    except UnicodeDecodeError as error:
-        raise SourceError(
-            f"{name}: {file.name} is not {encoding} at byte {error.start}. Correct `encoding` in the mapping."
-        ) from None
-    return copy
+        raise SourceError(f"{name}: {files[0].name} cannot be read as CSV: {csv_fault(str(error))}") from None
 
 
 # -- databases ---------------------------------------------------------------------------------------------
@@ -462,7 +353,7 @@ def _connect_chdb(url: str, mapping: Mapping) -> Engine:
     tables, files, zoneless = {}, {}, set()
     for name in TABLES:
         source_name = mapping.table(name).source or name
-        found = _table_files(folder, source_name)
+        found = table_files(folder, source_name)
         if not found:
             continue
         if found[0].suffix != ".parquet":
@@ -474,7 +365,7 @@ def _connect_chdb(url: str, mapping: Mapping) -> Engine:
         client.command(f"CREATE VIEW {view} AS SELECT * FROM file('{pattern}', Parquet)")
         tables[name] = backend.table(view)
         files[name] = tuple(found)
-        zoneless |= {(name, column) for column in _zoneless(found[0])}
+        zoneless |= {(name, column) for column in zoneless_columns(found[0])}
     _refuse_unknown_sources(folder.name, mapping, tables, [one.name for one in folder.iterdir()])
     return Engine(backend, "clickhouse", tables, frozenset(), folder.name, files, zoneless=frozenset(zoneless))
 
@@ -487,15 +378,6 @@ def _prepare_clickhouse(client: Any) -> None:
     """Make ClickHouse join and tell times as the other engines do: nulls where nothing matches, and UTC."""
     client.set_client_setting("join_use_nulls", 1)
     client.set_client_setting("session_timezone", "UTC")
-
-
-def _zoneless(file: Path) -> list[str]:
-    """Columns of a Parquet file that hold times without a zone; ClickHouse reads them as UTC."""
-    import pyarrow
-    import pyarrow.parquet
-
-    schema = pyarrow.parquet.read_schema(file)
-    return [one.name for one in schema if pyarrow.types.is_timestamp(one.type) and one.type.tz is None]
 
 
 def _from_database(
