@@ -264,5 +264,8 @@ EVENT_RANK: Mapping[str, int] = {
 """Events with a meaning, in the order in which they follow each other; any other name ranks last."""
 
 LAST_RANK = 9
+CENT = 0.005
+"""Amounts that differ by less are the same."""
+
 UNKNOWN = "(unknown)"
 DIRECT = "(direct)"

@@ -5,7 +5,6 @@ import re
 from typing import Literal
 
 Language = Literal["en", "zh"]
-LANGUAGES: tuple[Language, ...] = ("en", "zh")
 
 
 def say(lang: Language, en: str, zh: str) -> str:

@@ -49,6 +49,11 @@ class Period:
         return self.end_date - timedelta(days=1)
 
     @property
+    def words(self) -> str:
+        """First and last day with the time zone, for subtitles."""
+        return f"{self.start_date} – {self.last_date}, {self.timezone}"
+
+    @property
     def data_last_date(self) -> date:
         """The last local day with data."""
         return local_date(self.data_end_ms - 1, self.timezone)

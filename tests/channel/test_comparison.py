@@ -196,3 +196,9 @@ def test_missing_tables_are_named(tmp_path):
     shop = open_shop(write_shop(tmp_path / "shop", users=frame("user_id first_seen_at", ("u", "2026-03-01"))))
     with pytest.raises(TableError, match='channel_comparison needs the tables orders, users; "orders" is missing'):
         compare_channels(shop)
+
+
+def test_without_repurchase_windows_the_rest_stands(shop):
+    analysis = compare_channels(shop, repurchase_days=[])
+    assert by_channel(analysis).loc["ads", "conversion_rate"] == 0.5
+    assert charts.repurchase_picture(analysis) is None

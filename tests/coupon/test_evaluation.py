@@ -122,3 +122,10 @@ def test_both_languages_draw(sample):
 def test_subsidy_limit_is_checked(shop, limit):
     with pytest.raises(ParameterError, match="subsidy_limit"):
         evaluate_coupons(shop, subsidy_limit=limit)
+
+
+def test_without_repurchase_windows_the_rest_stands(sample):
+    analysis = evaluate_coupons(sample, repurchase_days=[])
+    assert not [name for name in analysis.tables["coupon_scorecard"] if name.startswith("repurchase")]
+    assert "Again" not in " ".join(analysis.headline.table.columns)
+    assert charts.usage_picture(analysis) is None

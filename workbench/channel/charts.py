@@ -87,7 +87,7 @@ def funnel_picture(analysis: Analysis) -> alt.LayerChart | None:
     return alt.LayerChart(layer=[lines, name]).properties(
         width="container",
         height=260,
-        title=alt.Title(_wrapped(title), anchor="start", subtitle=_period(analysis)),
+        title=alt.Title(_wrapped(title), anchor="start", subtitle=analysis.period.words),
     )
 
 
@@ -143,12 +143,8 @@ def repurchase_picture(analysis: Analysis) -> alt.LayerChart | None:
     return (rule + point).properties(
         width="container",
         height=max(len(card), 2) * 38,
-        title=alt.Title(_wrapped(title), anchor="start", subtitle=_period(analysis)),
+        title=alt.Title(_wrapped(title), anchor="start", subtitle=analysis.period.words),
     )
-
-
-def _period(analysis: Analysis) -> str:
-    return f"{analysis.period.start_date} – {analysis.period.last_date}, {analysis.period.timezone}"
 
 
 def _wrapped(text: str, width: int = 60) -> list[str]:

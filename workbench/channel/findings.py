@@ -9,6 +9,7 @@ from workbench.language import Language, format_amount, format_count, format_int
 from workbench.metrics.population import Population
 from workbench.period import Period
 from workbench.stats.intervals import wilson
+from workbench.stats.tables import shown_window
 
 MIN_USERS = 30
 """Channels with fewer users with an elapsed window are not ranked."""
@@ -95,7 +96,7 @@ def _verdict(
 def _headline_table(
     scorecard: pd.DataFrame, population: Population, lang: Language, days: Sequence[int]
 ) -> pd.DataFrame:
-    window = 30 if 30 in days else (min(days) if days else None)
+    window = shown_window(days)
     rows = []
     for row in named_channels(scorecard).head(7).to_dict("records"):
         cells = {
@@ -224,7 +225,7 @@ def channel_findings(
 
 
 def _repurchase_findings(scorecard: pd.DataFrame, lang: Language, days: Sequence[int]) -> list[Finding]:
-    window = 30 if 30 in days else (min(days) if days else None)
+    window = shown_window(days)
     if not window:
         return []
     column = f"repurchase_rate_{window}"

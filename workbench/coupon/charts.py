@@ -5,6 +5,7 @@ import pandas as pd
 
 from workbench.analysis import Analysis
 from workbench.language import format_rate, say, wrap
+from workbench.stats.tables import shown_window
 
 _BLUE, _ORANGE, _GREY = "#2f6f9f", "#c8601c", "#9aa5ad"
 
@@ -12,10 +13,6 @@ _BLUE, _ORANGE, _GREY = "#2f6f9f", "#c8601c", "#9aa5ad"
 def _coupons(analysis: Analysis) -> pd.DataFrame:
     card = analysis.tables["coupon_scorecard"]
     return card[(card["level"] == "coupon") & (card["order_count"].fillna(0) > 0)].drop(columns="coupon_id")
-
-
-def _period(analysis: Analysis) -> str:
-    return f"{analysis.period.start_date} – {analysis.period.last_date}, {analysis.period.timezone}"
 
 
 def subsidy_picture(analysis: Analysis, subsidy_limit: float) -> alt.LayerChart | None:
@@ -76,9 +73,9 @@ def usage_picture(analysis: Analysis) -> alt.LayerChart | None:
         for one in card.columns
         if one.startswith("repurchase_rate_") and one.endswith("_ci_lower")
     )
-    window = 30 if 30 in windows else windows[0]
+    window = shown_window(windows)
     column = f"repurchase_rate_{window}"
-    if card[column].isna().all():
+    if window is None or card[column].isna().all():
         return None
     lowest = next((one for one in analysis.findings if one.name == "lowest_repurchase"), None)
     title = lowest.text if lowest else say(lang, "Redemption and repurchase", "核销与复购")
@@ -121,8 +118,8 @@ def usage_picture(analysis: Analysis) -> alt.LayerChart | None:
         if ((drawn["redemption_rate"] > edge) & (drawn["is_below"] == is_below)).any():
             chosen = names.transform_filter(f"{right} && datum.is_below == {str(is_below).lower()}")
             labels.append(chosen.mark_text(align="right", dx=-14, dy=shift, limit=150))
-    subtitle = say(lang, "size: discount amount; bars: intervals. ", "圆面积为减免金额，竖线为区间。") + _period(
-        analysis
+    subtitle = (
+        say(lang, "size: discount amount; bars: intervals. ", "圆面积为减免金额，竖线为区间。") + analysis.period.words
     )
     return alt.LayerChart(layer=[bars, points, *labels]).properties(
         width="container", height=300, title=alt.Title(wrap(title), anchor="start", subtitle=subtitle)

@@ -8,6 +8,7 @@ from workbench.analysis import Action, Cell, Finding, Headline
 from workbench.language import Language, format_amount, format_count, format_interval, format_rate, say
 from workbench.period import Period
 from workbench.source.shop import Shop
+from workbench.stats.tables import shown_window
 
 MIN_ORDERS = 30
 """Coupons with fewer paid orders are not judged."""
@@ -19,10 +20,6 @@ def _coupons(card: pd.DataFrame) -> pd.DataFrame:
 
 def _total(card: pd.DataFrame) -> dict:
     return card[card["level"] == "all"].iloc[0].to_dict()
-
-
-def _window(days: Sequence[int]) -> int | None:
-    return 30 if 30 in days else (min(days) if days else None)
 
 
 def coupon_headline(
@@ -72,7 +69,7 @@ def _verdict(card: pd.DataFrame, period: Period, lang: Language, limit: float) -
 
 
 def _headline_table(card: pd.DataFrame, lang: Language, days: Sequence[int]) -> pd.DataFrame:
-    window = _window(days)
+    window = shown_window(days)
     coupons = _coupons(card).sort_values(["coupon_discount_amount", "redeemed_count"], ascending=False)
     rows = []
     for row in [*coupons.head(5).to_dict("records"), _total(card)]:
@@ -122,7 +119,7 @@ def _subsidy_actions(card: pd.DataFrame, lang: Language, limit: float) -> list[A
 
 def _repurchase_actions(card: pd.DataFrame, lang: Language, days: Sequence[int]) -> list[Action]:
     """The coupon whose buyers come back least, where the intervals tell it from all coupons together."""
-    window = _window(days)
+    window = shown_window(days)
     if not window:
         return []
     column, total = f"repurchase_rate_{window}", _total(card)
@@ -219,7 +216,7 @@ def _over_limit(row: dict, lang: Language, limit: float) -> Finding:
 
 
 def _repurchase_findings(known: pd.DataFrame, lang: Language, days: Sequence[int]) -> list[Finding]:
-    window = _window(days)
+    window = shown_window(days)
     if not window:
         return []
     column = f"repurchase_rate_{window}"

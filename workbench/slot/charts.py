@@ -10,10 +10,6 @@ from workbench.language import format_rate, say, wrap
 _BLUE, _ORANGE, _GREY = "#2f6f9f", "#c8601c", "#9aa5ad"
 
 
-def _period(analysis: Analysis) -> str:
-    return f"{analysis.period.start_date} – {analysis.period.last_date}, {analysis.period.timezone}"
-
-
 def _model(credit: pd.DataFrame) -> str:
     models = credit["model"].unique().tolist()
     return "linear" if "linear" in models else models[-1]
@@ -179,9 +175,10 @@ def credit_picture(analysis: Analysis, most: int = 15) -> alt.LayerChart | None:
         f"{top['slot']} earns most: {format_rate(top[measure])} of the {'paid amount' if measure == 'amount_share' else 'orders'}",
         f"{top['slot']} 贡献最多：{of} {format_rate(top[measure])}",
     )
-    subtitle = say(
-        lang, f"bars: {model}, lines: interval, points: other models. ", f"柱：{model}，线：区间，点：其他模型。"
-    ) + _period(analysis)
+    subtitle = (
+        say(lang, f"bars: {model}, lines: interval, points: other models. ", f"柱：{model}，线：区间，点：其他模型。")
+        + analysis.period.words
+    )
     return (bars + spans + ticks).properties(
         width="container",
         height=22 * max(len(main), 2),
@@ -240,5 +237,5 @@ def position_picture(analysis: Analysis) -> alt.LayerChart | None:
         f"{format_rate(first['click_through_rate'].iloc[-1])}",
     )
     return (spans + points).properties(
-        width="container", height=260, title=alt.Title(wrap(title), anchor="start", subtitle=_period(analysis))
+        width="container", height=260, title=alt.Title(wrap(title), anchor="start", subtitle=analysis.period.words)
     )

@@ -44,8 +44,6 @@ EngineKind = Literal["duckdb", "clickhouse", "other"]
 
 MEMORY_LIMIT = "WORKBENCH_MEMORY_LIMIT"
 DEFAULT_MEMORY_LIMIT = "2GB"
-BUCKET_COUNT = 256
-"""Users are hashed into this many buckets; the engine returns sums by bucket and intervals resample them."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ class Engine:
             raise SourceError(f"{self.name}: {csv_fault(str(error))}") from None
 
     def user_bucket(self, user_id: ir.Value) -> ir.StringValue:
-        """Two hexadecimal digits of the MD5 of the id: the same bucket on every engine."""
+        """One of 256 buckets: two hexadecimal digits of the MD5 of the id, the same on every engine."""
         text = user_id.cast("string")
         if self.kind == "clickhouse":
             return _clickhouse_lower(_clickhouse_hex(_clickhouse_md5(text))).substr(0, 2)

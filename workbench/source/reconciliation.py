@@ -6,10 +6,8 @@ from dataclasses import dataclass
 import ibis
 import ibis.expr.types as ir
 
-from workbench.contract import CLICK, EXPOSURE
+from workbench.contract import CENT, CLICK, EXPOSURE
 from workbench.source.faults import Level
-
-CENT = 0.005
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import ibis.expr.types as ir
 
-from workbench.contract import Column, Table
+from workbench.contract import CENT, Column, Table
 from workbench.source.faults import Level
 from workbench.source.standardise import OFFSET_PATTERN, RAW, ms_name, wanted_words
 
-CENT = 0.005
 EARLIEST_MS, LATEST_MS = -2_208_988_800_000, 4_102_444_800_000  # 1900 and 2100
 
 

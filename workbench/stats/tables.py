@@ -31,6 +31,17 @@ def repurchase_columns(counts: pd.DataFrame, days: Sequence[int], confidence_lev
     return pd.DataFrame(columns, index=counts.index)
 
 
+def shown_window(days: Sequence[int]) -> int | None:
+    """The repurchase window that sentences and first screens speak of: 30 days if it was asked for, else the shortest.
+
+    Examples
+    --------
+    >>> shown_window([7, 30]), shown_window([90, 60]), shown_window([])
+    (30, 60, None)
+    """
+    return 30 if 30 in days else min(days, default=None)
+
+
 def divide(numerator: pd.Series, denominator: pd.Series) -> pd.Series:
     """Divide; NaN where the denominator is 0 or missing."""
     return numerator / denominator.where(denominator != 0)
