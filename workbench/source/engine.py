@@ -34,6 +34,7 @@ from workbench.source.files import (
     csv_fault,
     csv_header,
     refuse_case_twins,
+    settled_columns,
     stray_files,
     table_files,
     zoneless_columns,
@@ -68,6 +69,8 @@ class Engine:
         Names of files or tables that are there but are not read.
     zoneless
         Table and column of times without a zone that the engine's own type does not tell apart.
+    without_nulls, without_blanks
+        Table and column that hold no null, or no empty text, as the files' own statistics say.
     """
 
     backend: Any
@@ -78,6 +81,8 @@ class Engine:
     files: MappingOf[str, tuple[Path, ...]]
     strays: tuple[str, ...] = ()
     zoneless: frozenset[tuple[str, str]] = frozenset()
+    without_nulls: frozenset[tuple[str, str]] = frozenset()
+    without_blanks: frozenset[tuple[str, str]] = frozenset()
 
     def collect(self, expression: ibis.Table) -> pd.DataFrame:
         """Execute a lazy table; decimals come back as floats."""
@@ -89,6 +94,13 @@ class Engine:
             if "CSV Error" not in str(error):
                 raise
             raise SourceError(f"{self.name}: {csv_fault(str(error))}") from None
+
+    def named(self, name: str, table: ibis.Table) -> ibis.Table:
+        """The same lazy table under a name of its own where the engine can hold one: what is built on it compiles faster."""
+        if self.kind != "duckdb":
+            return table
+        self.backend.raw_sql(f"CREATE OR REPLACE TEMP VIEW shop_{name} AS {self.backend.compile(table)}")
+        return self.backend.table(f"shop_{name}")
 
     def user_bucket(self, user_id: ir.Value) -> ir.StringValue:
         """One of 256 buckets: two hexadecimal digits of the MD5 of the id, the same on every engine."""
@@ -228,6 +240,8 @@ def _connect_duckdb_file(path: Path, mapping: Mapping) -> Engine:
 def _connect_folder(folder: Path, mapping: Mapping) -> Engine:
     backend = _duckdb()
     tables, texts, files, wanted = {}, set(), {}, set()
+    no_nulls: set[tuple[str, str]] = set()
+    no_blanks: set[tuple[str, str]] = set()
     for name in TABLES:
         source_name = mapping.table(name).source or name
         wanted.add(source_name)
@@ -237,12 +251,31 @@ def _connect_folder(folder: Path, mapping: Mapping) -> Engine:
         files[name] = tuple(found)
         if found[0].suffix == ".parquet":
             tables[name] = _read_parquet(backend, found, name)
+            _note_settled(name, found, no_nulls, no_blanks)
         else:
             tables[name] = _read_csv(backend, found, name, mapping.encoding)
             texts.add(name)
     strays = stray_files(folder, wanted)
     _refuse_unknown_sources(folder.name, mapping, tables, strays)
-    return Engine(backend, "duckdb", tables, frozenset(texts), folder.name, files, strays)
+    return Engine(
+        backend,
+        "duckdb",
+        tables,
+        frozenset(texts),
+        folder.name,
+        files,
+        strays,
+        without_nulls=frozenset(no_nulls),
+        without_blanks=frozenset(no_blanks),
+    )
+
+
+def _note_settled(
+    name: str, files: Sequence[Path], no_nulls: set[tuple[str, str]], no_blanks: set[tuple[str, str]]
+) -> None:
+    nulls, blanks = settled_columns(files)
+    no_nulls |= {(name, column) for column in nulls}
+    no_blanks |= {(name, column) for column in blanks}
 
 
 def _refuse_unknown_sources(
@@ -349,6 +382,8 @@ def _connect_chdb(url: str, mapping: Mapping) -> Engine:
     _prepare_clickhouse(client)
     backend = ibis.clickhouse.from_connection(client)
     tables, files, zoneless = {}, {}, set()
+    no_nulls: set[tuple[str, str]] = set()
+    no_blanks: set[tuple[str, str]] = set()
     for name in TABLES:
         source_name = mapping.table(name).source or name
         found = table_files(folder, source_name)
@@ -364,8 +399,19 @@ def _connect_chdb(url: str, mapping: Mapping) -> Engine:
         tables[name] = backend.table(view)
         files[name] = tuple(found)
         zoneless |= {(name, column) for column in zoneless_columns(found[0])}
+        _note_settled(name, found, no_nulls, no_blanks)
     _refuse_unknown_sources(folder.name, mapping, tables, [one.name for one in folder.iterdir()])
-    return Engine(backend, "clickhouse", tables, frozenset(), folder.name, files, zoneless=frozenset(zoneless))
+    return Engine(
+        backend,
+        "clickhouse",
+        tables,
+        frozenset(),
+        folder.name,
+        files,
+        zoneless=frozenset(zoneless),
+        without_nulls=frozenset(no_nulls),
+        without_blanks=frozenset(no_blanks),
+    )
 
 
 _VIEW_NUMBERS = itertools.count(1)

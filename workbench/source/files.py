@@ -6,6 +6,7 @@ import csv
 import re
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,35 @@ def zoneless_columns(file: Path) -> list[str]:
 
     schema = pyarrow.parquet.read_schema(file)
     return [one.name for one in schema if pyarrow.types.is_timestamp(one.type) and one.type.tz is None]
+
+
+def settled_columns(files: Sequence[Path]) -> tuple[frozenset[str], frozenset[str]]:
+    """Columns of Parquet files that hold no null, and text columns that hold no empty text, by the files' statistics.
+
+    What is settled here needs no test row by row. A column without statistics is in neither set.
+    """
+    import pyarrow.parquet
+
+    no_null: set[str] | None = None
+    no_blank: set[str] | None = None
+    for file in files:
+        metadata = pyarrow.parquet.read_metadata(file)
+        for number in range(metadata.num_row_groups):
+            group = metadata.row_group(number)
+            found = {
+                one.path_in_schema: one.statistics
+                for one in (group.column(place) for place in range(group.num_columns))
+                if one.statistics is not None
+            }
+            nulls = {name for name, one in found.items() if one.has_null_count and one.null_count == 0}
+            blanks = {name for name, one in found.items() if _has_no_blank(one)}
+            no_null = nulls if no_null is None else no_null & nulls
+            no_blank = blanks if no_blank is None else no_blank & blanks
+    return frozenset(no_null or ()), frozenset(no_blank or ())
+
+
+def _has_no_blank(statistics: Any) -> bool:
+    """The smallest text is not empty; where all are null there is none."""
+    if statistics.has_min_max:
+        return statistics.min not in ("", b"")
+    return bool(statistics.has_null_count and statistics.num_values == 0)

@@ -38,12 +38,13 @@ class Standardised:
     """A table on the contract's names, and what was found on the way.
 
     ``table`` still has the ``raw__`` text of converted columns; ``present`` are the contract columns that the
-    source really has.
+    source really has; ``filled`` those of them that are known to hold a value in every row.
     """
 
     table: ir.Table
     present: frozenset[str]
     faults: tuple[Fault, ...] = field(default=())
+    filled: frozenset[str] = frozenset()
 
 
 def standardise(engine: Engine, name: str, mapping: Mapping, id_types: MappingOf[str, str]) -> Standardised:
@@ -90,7 +91,22 @@ def standardise(engine: Engine, name: str, mapping: Mapping, id_types: MappingOf
             columns[RAW + column.name] = value
     extras = [one for one in raw.columns if one not in sources.values() and one not in contract.columns]
     table = raw.select(**columns, **{extra: raw[extra] for extra in extras})
-    return Standardised(table.mutate(**_instants(engine, table, contract)), frozenset(sources), tuple(faults))
+    table = table.mutate(**_instants(engine, table, contract))
+    return Standardised(table, frozenset(sources), tuple(faults), _filled(engine, contract, mapped, raw, sources))
+
+
+def _filled(
+    engine: Engine, contract: Table, mapped: TableMapping, raw: ir.Table, sources: MappingOf[str, str]
+) -> frozenset[str]:
+    """Columns whose every row holds a value: nothing is null, and what is read as it is stays so."""
+    found = set()
+    for name, source in sources.items():
+        type_, place = raw[source].type(), (contract.name, source)
+        is_text = type_.is_string() and contract.columns[name].type in ("id", "text")
+        as_it_is = type_.is_timestamp() or type_.is_integer() or (is_text and place in engine.without_blanks)
+        if as_it_is and place in engine.without_nulls and name not in mapped.values and name not in mapped.formats:
+            found.add(name)
+    return frozenset(found)
 
 
 def id_types(engine: Engine, mapping: Mapping) -> dict[str, str]:
@@ -196,10 +212,14 @@ def _converted(
     """Convert one column to its contract type."""
     mapped = mapping.table(contract.name)
     type_ = value.type()
+    source = mapped.columns.get(column.name, column.name)
+    is_filled = (contract.name, source) in engine.without_blanks and column.name not in mapped.values
     if column.type == "id":
-        return _identifier(_trimmed(engine, contract, value, is_id=True), types.get(column.name, "string")), []
+        value = _trimmed(engine, contract, value, is_id=True)
+        return _identifier(value, types.get(column.name, "string"), is_filled), []
     if column.type == "text":
-        return _trimmed(engine, contract, value).cast("string").nullif(""), []
+        value = _trimmed(engine, contract, value).cast("string")
+        return (value if is_filled else value.nullif("")), []
     text = type_.is_string()
     format_ = mapped.formats.get(column.name)
     if column.type == "time" and format_ in _EPOCH_MS and (text or type_.is_integer()):
@@ -211,6 +231,8 @@ def _converted(
         if text:
             value = _try_strptime(value, format_) if format_ else value.try_cast("timestamp")
         return value.cast("date"), []
+    if column.type == "integer" and type_.is_integer():
+        return value.cast("int64"), []
     if column.type in ("integer", "amount", "rate") and (text or type_.is_numeric()) and not type_.is_boolean():
         number = value.try_cast("float64") if text else value.cast("float64")
         number = number.isnan().ifelse(ibis.null("float64"), number)
@@ -236,12 +258,13 @@ def _trimmed(engine: Engine, contract: Table, value: ir.Value, *, is_id: bool = 
     return value.re_replace(r"^([0-9]+)\.0$", r"\1") if is_id else value
 
 
-def _identifier(value: ir.Value, wanted: str) -> ir.Value:
+def _identifier(value: ir.Value, wanted: str, is_filled: bool) -> ir.Value:
     if value.type().is_floating():
         value = value.isnan().ifelse(ibis.null(value.type()), value).cast("int64")
     if wanted == "int64":
         return value.cast("int64")
-    return value.cast("string").nullif("")
+    value = value.cast("string")
+    return value if is_filled else value.nullif("")
 
 
 def _instant(
