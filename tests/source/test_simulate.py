@@ -12,10 +12,21 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from workbench import open_shop
 from workbench.contract import TABLES
+from workbench.source.checks import check_source
 from workbench.source.simulate import Truth, measure_truth, simulate_shop
+from workbench.source.simulate.baskets import fill_baskets
+from workbench.source.simulate.browsing import Views, browse, make_places
+from workbench.source.simulate.buying import buy
+from workbench.source.simulate.catalogue import make_advertisements, make_products
+from workbench.source.simulate.ledger import Block, Outcome, prepare_block
+from workbench.source.simulate.lineage import SHARES, led_by_slots, lineage_summary, lineage_sums
+from workbench.source.simulate.measure import reference_block
 from workbench.source.simulate.measured import MEASURED
 from workbench.source.simulate.placements import rotation
+from workbench.source.simulate.users import make_population
+from workbench.source.simulate.visits import make_visits
 
 Z_999 = 3.29  # half width of a 99.9 % interval in standard errors
 ARROW_TYPES = {
@@ -582,3 +593,180 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
         simulate_shop(tmp_path / "shop", users=100, seed=2)
     assert contents(tmp_path / "shop") == earlier
     assert [path.name for path in tmp_path.iterdir()] == ["shop"]
+
+
+# The lineage of slots
+
+
+def reference(number: int, truth: Truth, days: int = 120) -> tuple[Block, Views, Outcome]:
+    """Simulate one block of reference users."""
+    products, ads, places = make_products(), make_advertisements(truth), make_places(truth, days)
+    block, views = reference_block(number, days, truth, products, ads, places, None)
+    return block, views, buy(block, truth)
+
+
+def test_the_lineage_follows_each_order_back_to_its_clicks() -> None:
+    """Independent way: walk the orders one by one, from the line to the view that put it into the cart."""
+    planted, prices = Truth.default(), make_products().price_cents
+    block, views, outcome = reference(3, planted)
+    chosen = np.flatnonzero(outcome.orders["is_paid"])[:2_000]
+    some = replace(outcome, orders={name: values[chosen] for name, values in outcome.orders.items()})
+    carted: dict[int, list[int]] = {}
+    for view in np.flatnonzero(views.is_carted):
+        carted.setdefault(int(views.visit[view]), []).append(int(view))
+    expected = np.zeros(len(planted.slots) + 1)
+    before_promotions = 0.0
+    for cart, coupon in zip(some.orders["cart"], some.orders["coupon_cents"], strict=True):
+        lines = sorted(carted[int(cart)], key=lambda view: views.cart_at_ms[view])
+        first = block.baskets.first_line[cart]
+        cents = [prices[views.product[view]] * block.baskets.line_quantity[first + n] for n, view in enumerate(lines)]
+        for view, one in zip(lines, cents, strict=True):
+            expected[views.slot[view]] += one / sum(cents)
+        before_promotions += (sum(cents) - coupon) / 100
+    led = led_by_slots(block, views, some, planted)
+    assert led["order_share"].sum(axis=0) == pytest.approx(expected)
+    assert led["order_share"].sum() == pytest.approx(2_000)
+    # Some 12 % of the orders get 4 to 10 % off what coupons leave: less than 2 % of all.
+    assert 0.98 * before_promotions < led["amount_share"].sum() < before_promotions
+
+
+def test_the_lineage_sums_to_the_paid_amount_of_the_tables(
+    folder: Path, shop: duckdb.DuckDBPyConnection, truth: dict[str, Any]
+) -> None:
+    planted, ads = Truth.default(), make_advertisements(Truth.default())
+    rng = np.random.default_rng([truth["seed"], 0])
+    population = make_population(truth["users"], truth["days"], planted, rng)
+    visits = make_visits(population, truth["days"], planted, ads, rng)
+    views = browse(population, visits, make_places(planted, truth["days"]), make_products(), planted, rng).views
+    block = prepare_block(population, visits, fill_baskets(views, len(visits), make_products(), planted, rng), rng)
+    led = led_by_slots(block, views, buy(block, planted), planted)
+    orders, amount = shop.execute(
+        "SELECT count(*), sum(gross_amount - coupon_discount_amount - other_discount_amount) "
+        "FROM orders WHERE paid_at IS NOT NULL"
+    ).fetchone()
+    assert led["order_share"].sum() == pytest.approx(orders)
+    assert led["amount_share"].sum() == pytest.approx(amount, abs=0.005)
+    counts = rows(shop, "SELECT event, count(*) FROM events GROUP BY event")
+    assert led["view_share"].sum() == counts["view_item"]
+    assert led["cart_share"].sum() == counts["add_to_cart"]
+
+
+def test_stated_shares_of_slots_sum_to_one_and_tell_their_stories(truth: dict[str, Any]) -> None:
+    measured = truth["slots"]["measured"]
+    assert set(measured) == {one["slot_id"] for one in truth["slots"]["places"]} | {"none"}
+    assert truth["slots"]["measured_users"] == 400_000
+    for share in SHARES:
+        assert sum(one[share] for one in measured.values()) == pytest.approx(1, abs=1e-5)
+        assert all(one[share] > 0 and one[f"{share}_std_error"] > 0 for one in measured.values())
+    # Of the views that a hidden gem leads to many more end in orders than of the others; of the topic page's, few.
+    worth = {name: one["order_share"] / one["view_share"] for name, one in measured.items()}
+    assert all(worth[one] > 2 for one in truth["slots"]["hidden_gems"])
+    assert all(worth[one] < 0.5 for one in truth["slots"]["topic_page"])
+
+
+def test_stated_shares_of_slots_can_be_measured_again() -> None:
+    """Two other blocks of users agree within 4 standard errors (4.5 for the largest of 300 comparisons)."""
+    planted = Truth.default()
+    parts = [lineage_sums(led_by_slots(*reference(number, planted), planted)) for number in (500, 501)]
+    again = lineage_summary({name: parts[0][name] + parts[1][name] for name in SHARES}, planted)
+    distances = []
+    for slot, stated in MEASURED["slots"].items():
+        for share in SHARES:
+            # The error of 40,000 users follows from the one of 400,000.
+            error = np.hypot(stated[f"{share}_std_error"], stated[f"{share}_std_error"] * np.sqrt(10))
+            distances.append((again[slot][share] - stated[share]) / error)
+    assert np.abs(distances).max() < 4.5
+    assert np.mean(np.square(distances)) == pytest.approx(1, abs=0.4)
+
+
+def test_the_errors_of_shares_are_those_of_independent_users() -> None:
+    """Against a bootstrap over users, 400 replicates: the spread of a spread is 1 / sqrt(800), 4 of them are 14 %."""
+    planted = Truth.default()
+    led = led_by_slots(*reference(7, planted), planted)
+    stated = lineage_summary(lineage_sums(led), planted)
+    weights = np.random.default_rng(1).poisson(1.0, (400, len(led["order_share"])))
+    resampled = weights @ led["order_share"][:, [0, 10, -1]]
+    spread = (resampled / (weights @ led["order_share"].sum(axis=1))[:, None]).std(axis=0)
+    for name, found in zip((planted.slots[0].slot_id, planted.slots[10].slot_id, "none"), spread, strict=True):
+        assert stated[name]["order_share_std_error"] == pytest.approx(found, rel=0.15)
+
+
+def test_without_effects_sales_of_slots_follow_traffic() -> None:
+    quiet, planted = Truth.default().without_effects(), Truth.default()
+    special = [place for place, one in enumerate(planted.slots) if one.story]
+    # Slots on the cart page are seen by full carts only, so their lines share orders with others.
+    plain = [place for place, one in enumerate(planted.slots) if not one.story and one.page not in ("topic", "cart")]
+
+    def carts_per_view(truth: Truth, places: list[int]) -> float:
+        led = led_by_slots(*reference(2, truth), truth)
+        return led["cart_share"][:, places].sum() / led["view_share"][:, places].sum()
+
+    assert carts_per_view(quiet, special) == pytest.approx(carts_per_view(quiet, plain), rel=0.1)
+    gems = [place for place in special if planted.slots[place].story == "hidden_gem"]
+    assert carts_per_view(planted, gems) > 2 * carts_per_view(planted, plain)
+
+
+@pytest.mark.parametrize("change", [{"truth": Truth.default().without_effects()}, {"days": 90}])
+def test_other_truths_state_no_shares_of_slots(tmp_path: Path, change: dict[str, Any]) -> None:
+    document = json.loads((simulate_shop(tmp_path / "other", users=100, **change) / "truth.json").read_text("utf-8"))
+    assert document["slots"]["measured"] is None
+    assert document["slots"]["measured_users"] is None
+
+
+# The truth of an open shop
+
+
+@pytest.mark.parametrize("way", ["", pytest.param("chdb://", marks=pytest.mark.engine)])
+def test_an_open_sample_knows_its_truth(tmp_path: Path, way: str) -> None:
+    if way:
+        pytest.importorskip("chdb")
+    small = simulate_shop(tmp_path / "small", users=100)
+    written = json.loads((small / "truth.json").read_text(encoding="utf-8"))
+    shop = open_shop(f"{way}{small}")
+    assert shop.truth == written
+    shop.truth["slots"].clear()  # whoever changes the answer changes no one else's
+    assert shop.truth == written
+    report = check_source(f"{way}{small}")
+    assert report.strays == ()
+    assert "truth" not in report.text("en")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        b"",
+        b"{not json",
+        b"\xff\xfe\x00",
+        b"[1, 2]",
+        b'"seed"',
+        b'{"truth": "theirs"}',
+        b'{"seed": 1, "users": 2, "days": 3, "is_measured": true, "slots": []}',
+        b"[" * 100_000,
+    ],
+    ids=["missing", "empty", "broken", "binary", "list", "text", "theirs", "no slots", "deep"],
+)
+def test_a_truth_that_is_not_ours_is_no_fault(tmp_path: Path, folder: Path, content: bytes | None) -> None:
+    foreign = tmp_path / "shop"
+    foreign.mkdir()
+    (foreign / "orders.parquet").write_bytes((folder / "orders.parquet").read_bytes())
+    if content is not None:
+        (foreign / "truth.json").write_bytes(content)
+    shop = open_shop(foreign)
+    assert shop.truth is None
+    assert shop.warnings == ()
+
+
+def test_a_truth_that_cannot_be_read_is_no_fault(tmp_path: Path, folder: Path) -> None:
+    foreign = tmp_path / "shop"
+    (foreign / "truth.json").mkdir(parents=True)
+    (foreign / "orders.parquet").write_bytes((folder / "orders.parquet").read_bytes())
+    assert open_shop(foreign).truth is None
+
+
+def test_a_database_has_no_truth(tmp_path: Path, folder: Path) -> None:
+    """Not even with a truth.json beside it: that belongs to the folder."""
+    with duckdb.connect(str(tmp_path / "shop.duckdb")) as connection:
+        connection.execute(f"CREATE TABLE orders AS SELECT * FROM '{folder}/orders.parquet'")
+    (tmp_path / "truth.json").write_bytes((folder / "truth.json").read_bytes())
+    assert open_shop(tmp_path / "shop.duckdb").truth is None

@@ -1,10 +1,12 @@
 """A checked shop: lazy tables on the contract's names, what is in them, and the door to collect from them."""
 
+import json
 import os
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -19,9 +21,11 @@ from workbench.source.checks import TIMES, check_tables
 from workbench.source.engine import Engine, connect, fingerprint
 from workbench.source.faults import Fault, refuse
 from workbench.source.mapping import SHOP_FILE, Mapping, load_mapping
-from workbench.source.standardise import RAW, id_types, standardise
+from workbench.source.standardise import RAW, Standardised, id_types, ms_name, standardise
 
 SOURCE, MAPPING = "WORKBENCH_SOURCE", "WORKBENCH_MAPPING"
+TRUTH_FILE = "truth.json"
+TRUTH_KEYS = frozenset({"seed", "users", "days", "is_measured", "slots"})
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Shop:
         What the check found and let pass.
     user_ids_known
         False if the source cannot tell people apart; counts of people are then null.
+    folder
+        The folder of files that was opened; None for databases.
     """
 
     name: str
@@ -51,6 +57,7 @@ class Shop:
     user_ids_known: bool
     engine: Engine = field(repr=False)
     reach: MappingOf[str, MappingOf[str, int]] = field(repr=False)
+    folder: Path | None = field(default=None, repr=False)
 
     def __getattr__(self, name: str) -> ir.Table:
         """``shop.orders`` is the lazy table of that name."""
@@ -94,6 +101,21 @@ class Shop:
     def collect(self, expression: ir.Table) -> pd.DataFrame:
         """Execute a lazy table: the one way from the engine to data frames."""
         return self.engine.collect(expression)
+
+    @property
+    def truth(self) -> dict[str, Any] | None:
+        """What is planted in a shop that ``workbench sample`` wrote, read from its ``truth.json``; None for any other.
+
+        A file of that name that is someone else's, or cannot be read, is no fault: it says nothing about the data.
+        """
+        if self.folder is None:
+            return None
+        try:
+            found = json.loads((self.folder / TRUTH_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return None
+        ours = isinstance(found, dict) and found.keys() >= TRUTH_KEYS and isinstance(found["slots"], dict)
+        return found if ours else None
 
     def period(self, start_date: object, end_date: object, timezone: str) -> Period:
         """The period of a report on this shop; see ``workbench.period.make_period``."""
@@ -204,7 +226,8 @@ def _sample() -> Path:
 
 def read_shop(source: str | Path, mapping: str | Path | None, *, with_keys: bool = False) -> tuple[Shop, list[Fault]]:
     """Open a source and check it, without refusing anything yet."""
-    beside = Path(str(source).removeprefix("chdb://")).expanduser() / SHOP_FILE
+    folder = Path(str(source).removeprefix("chdb://")).expanduser()
+    beside = folder / SHOP_FILE
     rules = load_mapping(mapping or (beside if beside.is_file() else None))
     engine = connect(source, rules)
     types = id_types(engine, rules)
@@ -216,12 +239,13 @@ def read_shop(source: str | Path, mapping: str | Path | None, *, with_keys: bool
     faults += found + _out_of_range(engine, tables, reach)
     shop = Shop(
         name=engine.name,
-        tables=MappingProxyType({name: _finished(engine, table) for name, table in tables.items()}),
+        tables=MappingProxyType({name: engine.named(name, _finished(engine, one)) for name, one in standard.items()}),
         present=MappingProxyType({name: one.present for name, one in standard.items()}),
         warnings=tuple(fault for fault in faults if fault.level == "warned"),
         user_ids_known=rules.user_ids == "known",
         engine=engine,
         reach=MappingProxyType(reach),
+        folder=folder if folder.is_dir() else None,
     )
     return shop, faults
 
@@ -232,12 +256,16 @@ def _zone_known(rules: Mapping, name: str) -> frozenset[str]:
     return frozenset(TABLES[name].column_names("time") if mapped.timezone or rules.timezone else mapped.formats)
 
 
-def _finished(engine: Engine, table: ir.Table) -> ir.Table:
+def _finished(engine: Engine, standard: Standardised) -> ir.Table:
     """Drop the checked text and add what every analysis needs."""
-    table = table.drop(*[name for name in table.columns if name.startswith(RAW)])
+    table = standard.table.drop(*[name for name in standard.table.columns if name.startswith(RAW)])
     if "event_ms" in table.columns:
-        whole = table.user_id.notnull() & table.event_ms.notnull() & table.event.notnull()
-        table = table.filter(whole).mutate(seq=table.seq.fill_null(0))
+        whole = [
+            table[ms_name(name)].notnull() if name == "event_at" else table[name].notnull()
+            for name in ("user_id", "event_at", "event")
+            if name not in standard.filled
+        ]
+        table = (table.filter(*whole) if whole else table).mutate(seq=table.seq.fill_null(0))
     if "user_id" in table.columns:
         table = table.mutate(user_bucket=engine.user_bucket(table.user_id))
     if "coupon_discount_amount" in table.columns:

@@ -17,10 +17,12 @@ QUANTITY_BOUNDS = (0.84, 0.96)
 class Baskets:
     """Lines sorted by visit; ``first_line`` and ``line_count`` have one position per visit, as the totals have.
 
-    ``checkout_multiplier`` is the mean over the lines of what the slots behind them plant.
+    ``line_slot`` is the slot that led to a line, -1 for none; ``checkout_multiplier`` is the mean over the lines of what
+    the slots behind them plant.
     """
 
     line_product: np.ndarray
+    line_slot: np.ndarray
     line_quantity: np.ndarray
     line_cents: np.ndarray
     first_line: np.ndarray
@@ -50,6 +52,7 @@ def fill_baskets(views: Views, visit_count: int, products: Products, truth: Trut
 
     return Baskets(
         line_product=product,
+        line_slot=slot,
         line_quantity=quantity,
         line_cents=cents,
         first_line=np.cumsum(count) - count,

@@ -97,7 +97,7 @@ def order_table(block: Block, outcome: Outcome, names: Names) -> pa.Table:
 
 
 def order_lines(block: Block, outcome: Outcome) -> dict[str, np.ndarray]:
-    """Give the lines of all orders as positions: order, line number, product, quantity, cents."""
+    """Give the lines of all orders as positions: order, line number, product, slot that led to it, quantity, cents."""
     baskets, cart = block.baskets, outcome.orders["cart"]
     count = baskets.line_count[cart]
     order = np.repeat(np.arange(len(cart)), count)
@@ -107,6 +107,7 @@ def order_lines(block: Block, outcome: Outcome) -> dict[str, np.ndarray]:
         "order": order,
         "line_no": number + 1,
         "product": baskets.line_product[line],
+        "slot": baskets.line_slot[line],
         "quantity": baskets.line_quantity[line],
         "cents": baskets.line_cents[line],
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.source.simulate.measured import MEASURED, MEASURED_DAYS
+from workbench.source.simulate.measured import MEASURED, MEASURED_DAYS, MEASURED_USERS
 from workbench.source.simulate.tables import START_DATE, TIMEZONE
 from workbench.source.simulate.truth import Truth
 
@@ -20,7 +20,7 @@ def truth_document(truth: Truth, *, seed: int, users: int, days: int) -> dict[st
     ``measure_truth`` finds them.
     """
     is_measured = truth == Truth.default() and days == MEASURED_DAYS
-    measured = MEASURED if is_measured else {"experiments": {}, "coupons": {}, "channels": {}}
+    measured = MEASURED if is_measured else {"experiments": {}, "coupons": {}, "channels": {}, "slots": None}
     return {
         "seed": seed,
         "users": users,
@@ -46,6 +46,8 @@ def truth_document(truth: Truth, *, seed: int, users: int, days: int) -> dict[st
             "hidden_gems": [one.slot_id for one in truth.slots if one.story == "hidden_gem"],
             "places": [asdict(one) for one in truth.slots],
             "contents": [asdict(one) for one in truth.contents],
+            "measured": measured["slots"],
+            "measured_users": MEASURED_USERS if is_measured else None,
         },
         "activity": {
             "leaver_wave": {

@@ -1,4 +1,4 @@
-"""The true size of experiments and coupons, found by running the same users through both worlds."""
+"""The true size of experiments, coupons and slots, found by running the same users through several worlds."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from workbench.source.simulate.baskets import fill_baskets
-from workbench.source.simulate.browsing import Places, browse, make_places
+from workbench.source.simulate.browsing import Places, Views, browse, make_places
 from workbench.source.simulate.buying import buy
 from workbench.source.simulate.catalogue import Advertisement, Products, make_advertisements, make_products
 from workbench.source.simulate.ledger import Block, Outcome, prepare_block
+from workbench.source.simulate.lineage import SHARES, led_by_slots, lineage_summary, lineage_sums
 from workbench.source.simulate.money import order_amounts
 from workbench.source.simulate.truth import HOLDOUT, INVITATION, TIMING, Truth
 from workbench.source.simulate.users import DAY_MS, make_population
@@ -46,19 +47,22 @@ def measure_truth(truth: Truth, *, users: int = 400_000, days: int = 120) -> dic
         their inviter. ``coupons``: per coupon what its grants changed in paid orders and profit over the whole
         period, per grant and per order that used it; a coupon without effect of its own moves them a little,
         because using it leaves another one unused. ``channels``: share of users
-        and, by age group, the share that pays a first order within 30 days of arrival.
+        and, by age group, the share that pays a first order within 30 days of arrival. ``slots``: per slot, and for
+        ``none``, the share of all product views, carts, submitted orders, paid orders and paid amount to which its
+        clicks led, each with its standard error.
     """
     products, ads, places = make_products(), make_advertisements(truth), make_places(truth, days)
     sums: dict[str, Any] = defaultdict(lambda: np.zeros(1))
     for number in range(-(-users // REFERENCE_BLOCK)):
-        block = reference_block(number, days, truth, products, ads, places, None)
+        block, views = reference_block(number, days, truth, products, ads, places, None)
         base = buy(block, truth)
         add_channels(sums, block, base, days, len(truth.age_groups))
+        add_slots(sums, block, views, base, truth)
         for place in (HOLDOUT, TIMING):
             add_experiment(sums, place, block, truth, days)
         for one in truth.coupons:
             add_coupon(sums, one.coupon_id, block, base, truth)
-        invited = reference_block(number, days, truth, products, ads, places, 1)
+        invited, _ = reference_block(number, days, truth, products, ads, places, 1)
         add_invitation(sums, invited, truth, days)
     return summary(sums, truth)
 
@@ -71,13 +75,13 @@ def reference_block(
     ads: list[Advertisement],
     places: Places,
     invite_arm: int | None,
-) -> Block:
-    """Simulate one block of the reference population up to the first order."""
+) -> tuple[Block, Views]:
+    """Simulate one block of the reference population up to the first order, and what it viewed."""
     rng = np.random.default_rng([REFERENCE_SEED, number])
     population = make_population(REFERENCE_BLOCK, days, truth, rng, invite_arm)
     visits = make_visits(population, days, truth, ads, rng)
     views = browse(population, visits, places, products, truth, rng).views
-    return prepare_block(population, visits, fill_baskets(views, len(visits), products, truth, rng), rng)
+    return prepare_block(population, visits, fill_baskets(views, len(visits), products, truth, rng), rng), views
 
 
 def with_arm(block: Block, place: int, arm: int) -> Block:
@@ -176,6 +180,12 @@ def add_channels(sums: dict[str, Any], block: Block, base: Outcome, days: int, a
         sums[f"channel/{name}"] = sums[f"channel/{name}"] + table
 
 
+def add_slots(sums: dict[str, Any], block: Block, views: Views, base: Outcome, truth: Truth) -> None:
+    """Add what the clicks of each slot led to."""
+    for name, values in lineage_sums(led_by_slots(block, views, base, truth)).items():
+        sums[f"slot/{name}"] = sums[f"slot/{name}"] + values
+
+
 def summary(sums: dict[str, Any], truth: Truth) -> dict[str, Any]:
     """Turn the sums into means, effects and standard errors."""
     # For invitations, orders and profit are those of the friends, per inviter.
@@ -199,6 +209,7 @@ def summary(sums: dict[str, Any], truth: Truth) -> dict[str, Any]:
         "experiments": experiments,
         "coupons": coupon_summary(sums, truth),
         **channel_summary(sums, truth),
+        "slots": lineage_summary({name: sums[f"slot/{name}"] for name in SHARES}, truth),
     }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 MEASURED_DAYS = 120
+MEASURED_USERS = 400_000
 FILE = Path(__file__).with_name("measured.json")
 MEASURED: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
 
@@ -19,7 +20,7 @@ def main() -> None:
     from workbench.source.simulate.measure import measure_truth
     from workbench.source.simulate.truth import Truth
 
-    found = measure_truth(Truth.default(), days=MEASURED_DAYS)
+    found = measure_truth(Truth.default(), users=MEASURED_USERS, days=MEASURED_DAYS)
     FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
