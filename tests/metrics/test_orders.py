@@ -1,11 +1,10 @@
-"""Paid orders, their profit, and how many buyers carry the amount."""
+"""Paid orders and their profit."""
 
 import pytest
 from shops import frame, write_shop
 
 from workbench import open_shop
 from workbench.metrics.orders import first_payments, paid_orders
-from workbench.metrics.touches import carried_by_users, conversions
 
 
 @pytest.fixture
@@ -33,9 +32,3 @@ def test_amounts_follow_the_contract(shop):
 def test_first_payments_leave_out_orders_without_a_user(shop):
     found = shop.collect(first_payments(paid_orders(shop.orders)))
     assert found["user_id"].tolist() == ["a"]
-
-
-def test_carried_by_users_leaves_out_orders_without_a_user(shop):
-    converted = conversions(shop.orders, shop.orders, "purchase", shop.period(None, None, "UTC"))
-    row = shop.collect(carried_by_users(converted, "amount")).iloc[0]
-    assert row.tolist() == [100.0, 100.0**2, 100.0]

@@ -170,16 +170,47 @@ def transitions_of_paths(
         )
     place = {name: index for index, name in enumerate(states)}
     touched = np.fromiter(map(place.__getitem__, chain.from_iterable(paths)), dtype=np.int64, count=lengths.sum())
-    ends = np.cumsum(lengths) - 1
+    return transitions_of_codes(touched, lengths, states, converted, lost)
+
+
+def transitions_of_codes(
+    codes: ArrayLike, lengths: ArrayLike, states: Sequence[str], conversions: ArrayLike, nulls: ArrayLike
+) -> Transitions:
+    """The same for paths whose touches are numbers already: a million journeys in a fraction of a second.
+
+    Parameters
+    ----------
+    codes
+        Touches of all journeys one after the other, as positions in ``states``.
+    lengths
+        Touches of each journey, at least one.
+    states
+        Names.
+    conversions, nulls
+        How often each path ended in a conversion and how often in null.
+
+    Examples
+    --------
+    >>> transitions_of_codes([0, 1, 1], [2, 1], ["a", "b"], [3, 1], [1, 0]).starts.tolist()
+    [4.0, 1.0]
+    """
+    touched, counts = np.asarray(codes, dtype=np.int64), np.asarray(lengths, dtype=np.int64)
+    converted, lost = np.asarray(conversions, dtype=float), np.asarray(nulls, dtype=float)
+    if counts.sum() != len(touched) or (counts < 1).any():
+        raise ParameterError(
+            f"lengths sum to {counts.sum()} with a least of {counts.min(initial=1)}, but there are {len(touched)} codes; "
+            "each journey has at least one touch."
+        )
+    ends = np.cumsum(counts) - 1
     journeys = converted + lost
     size = len(states)
     is_last = np.zeros(len(touched), dtype=bool)
     is_last[ends] = True
     cells = touched[:-1] * size + touched[1:]
-    steps = _summed(cells[~is_last[:-1]], np.repeat(journeys, lengths)[:-1][~is_last[:-1]], size * size)
+    steps = _summed(cells[~is_last[:-1]], np.repeat(journeys, counts)[:-1][~is_last[:-1]], size * size)
     return Transitions(
-        states,
-        _summed(touched[ends - lengths + 1], journeys, size),
+        tuple(states),
+        _summed(touched[ends - counts + 1], journeys, size),
         steps.reshape(size, size),
         _summed(touched[ends], converted, size),
         _summed(touched[ends], lost, size),
