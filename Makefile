@@ -19,8 +19,10 @@ check: setup-tests  ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: setup-tests  ## speed and memory beside their floors
+bench: setup-tests  ## speed and memory beside their floors and limits; LARGE=1 adds 100 million events
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/attribution.py $(if $(LARGE),--large)
+	$(BIN)/python benchmarks/markov.py
 
 lab: setup $(SAMPLE)/truth.json  ## JupyterLab on the notebooks
 	$(BIN)/workbench lab

@@ -5,7 +5,6 @@ columns) are the numbers to compare. Memory is the peak of the whole process tre
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import duckdb
 import psutil
+from measure import save
 
 NOTEBOOKS = ("channel_comparison", "coupon_evaluation", "slot_attribution")
 WORKBENCH = Path(sys.executable).with_name("workbench")
@@ -108,8 +108,7 @@ def main():
                     WORKBENCH, "run", notebook, shop, "--out", Path(folder) / "out", "-p", "timezone=Asia/Shanghai"
                 )
                 show(results, f"{notebook}, {users:,} users", cost, base)
-    Path("out").mkdir(exist_ok=True)
-    Path("out/bench.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    save("commands", results)
 
 
 def show(results, name, cost, base=None):

@@ -34,6 +34,19 @@ def sample(sample_folder):
 
 
 @pytest.fixture(scope="session")
+def analysed(sample):
+    """Runs an analysis of the sample shop with its defaults, once for each language."""
+    found = {}
+
+    def run(analyse, lang="en"):
+        if (analyse, lang) not in found:
+            found[analyse, lang] = analyse(sample, timezone="Asia/Shanghai", lang=lang)
+        return found[analyse, lang]
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def chromium():
     """Debian's Chromium, started once; skips where it is absent."""
     if CHROMIUM is None:

@@ -21,21 +21,25 @@ def test_entries_are_whole():
 
 
 @pytest.mark.parametrize("analyse", [compare_channels, evaluate_coupons, attribute_slots])
-def test_every_column_of_every_table_is_defined(sample, analyse):
-    tables = analyse(sample).tables
+def test_every_column_of_every_table_is_defined(analysed, analyse):
+    tables = analysed(analyse).tables
     missing = {name for name, table in tables.items() for name in (name, *table.columns) if metric(name) is None}
     assert not missing
 
 
-def test_rates_lie_between_0_and_1(sample):
+def test_rates_lie_between_0_and_1(analysed):
     for analyse in (compare_channels, evaluate_coupons, attribute_slots):
-        for table in analyse(sample).tables.values():
+        for table in analysed(analyse).tables.values():
             for column in table.columns:
                 if metric(column).unit == "rate" and column not in (
                     "orders_per_click",
                     "ci_lower",
                     "ci_upper",
                     "compared_with",
+                    "direct_error",
+                    "largest_error",
+                    "topic_error",
+                    "hidden_gem_error",
                 ):
                     values = table[column].dropna()
                     assert values.between(0, 1).all(), column

@@ -47,7 +47,8 @@ class TestNotebook:
             tree = ast.parse(text)
             forbidden = (ast.FunctionDef, ast.ClassDef, ast.For, ast.While, ast.Lambda)
             assert not any(isinstance(node, forbidden) for node in ast.walk(tree))
-            assert text.count("\n") <= 16
+            listed = "parameters" in tags(cell) or "wb.publish(" in text  # a line for each parameter
+            assert text.count("\n") <= (30 if listed else 16)
 
     def test_parameters_are_documented_and_common_ones_come_first(self, path):
         source = next("".join(cell["source"]) for cell in cells(path) if "parameters" in tags(cell))

@@ -18,8 +18,8 @@ def cell_of(analysis, sentence):
 
 
 @pytest.mark.parametrize("analyse", ANALYSES)
-def test_findings_and_actions_rest_on_cells(sample, analyse):
-    analysis = analyse(sample, timezone="Asia/Shanghai")
+def test_findings_and_actions_rest_on_cells(analysed, analyse):
+    analysis = analysed(analyse)
     assert len(analysis.findings) >= 3
     for finding in analysis.findings:
         assert cell_of(analysis, finding) == pytest.approx(finding.value)
@@ -31,8 +31,8 @@ def test_findings_and_actions_rest_on_cells(sample, analyse):
 
 
 @pytest.mark.parametrize("analyse", ANALYSES)
-def test_both_languages_tell_the_same_numbers(sample, analyse):
-    english, chinese = (analyse(sample, lang=lang) for lang in ("en", "zh"))
+def test_both_languages_tell_the_same_numbers(analysed, analyse):
+    english, chinese = (analysed(analyse, lang) for lang in ("en", "zh"))
     assert [one.name for one in english.findings] == [one.name for one in chinese.findings]
     assert [one.value for one in english.findings] == pytest.approx([one.value for one in chinese.findings])
     amounts = [[one.amount for one in analysis.headline.actions] for analysis in (english, chinese)]

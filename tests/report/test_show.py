@@ -59,6 +59,17 @@ def test_a_long_table_folds_its_tail():
     assert head.count("<tr>") == 1 + 15
     assert tail.count("<tr>") == 1 + 45
     assert "Show 45 more rows" in tail
+    assert "more rows are in" not in html
+
+
+def test_a_very_long_table_is_cut_and_says_where_the_rest_is():
+    analysis = fake.analyse("en")
+    daily = pd.concat([analysis.tables["daily"]] * 20, ignore_index=True)
+    long = replace(analysis, tables={**analysis.tables, "daily": daily})
+    html = show_table(long, "daily").html
+    assert html.count("<tr>") == 2 + 200  # a heading for the rows shown and one for those folded
+    assert "1,000 more rows are in tables/daily.csv." in html
+    assert "其余 1,000 行见 tables/daily.csv。" in show_table(replace(long, lang="zh"), "daily").html
 
 
 def test_an_empty_table_still_has_its_headings():

@@ -33,13 +33,16 @@ def simulated(rng, selling=None, users=3_000):
     metrics = metrics.assign(
         slot_name=metrics["slot_id"],
         page="home",
+        position=np.arange(1, len(metrics) + 1),
         clicker_count=metrics["click_count"],
         click_through_rate=metrics["click_count"] / metrics["impression_count"],
         ci_lower=np.nan,
         ci_upper=np.nan,
     )
-    credit = counts.rename(columns={"slot_id": "credited_id"}).assign(model="linear")
-    return slot_focus(metrics, counts, credit, True, ["linear"], 0.95)
+    credit = counts.rename(columns={"slot_id": "credited_id"})
+    leak = pd.DataFrame({"slot_id": ["s03"], "step": ["view_item"], "is_largest_loss": [True]})
+    ranks = pd.DataFrame({"target": "purchase", "credited_id": SLOTS, "rank": 7, "rank_lower": 3.0, "rank_upper": 9.0})
+    return slot_focus(metrics, counts, credit, True, leak, ranks, 0.95)
 
 
 def test_equal_slots_are_left_alone():
@@ -57,6 +60,8 @@ def test_a_slot_that_sells_less_is_named_with_its_stake():
     # 12,000 users click it 0.25 times each; at 0.06 more orders a click of 50 each that is 9,000
     assert named["stake_amount"] == pytest.approx(12_000 * 0.25 * 0.06 * 50, rel=0.25)
     assert named["stake_ci_lower"] < named["stake_amount"] < named["stake_ci_upper"]
+    assert (named["step"], named["action"]) == ("view_item", "fix_landing")
+    assert named[["rank", "rank_lower", "rank_upper"]].tolist() == [7, 3, 9]
 
 
 def test_too_few_slots_are_not_compared():

@@ -17,6 +17,8 @@ from workbench.report.shop import OpenShop
 from workbench.report.table import format_column, html_table
 from workbench.report.words import column_label, column_unit, metrics_of
 
+MOST_ROWS = 200
+"""A report shows so many rows of a table; all are in the CSV file beside it. A mail attachment must stay small."""
 EVIDENCE = {
     "randomized": ("randomized test", "随机实验"),
     "observed": ("observed, not tested", "观察所得，未经实验"),
@@ -51,7 +53,7 @@ def first_screen(analysis: Analysis, chart: Any = None) -> Block:
 
 
 def show_table(analysis: Analysis, name: str) -> Block:
-    """Show a table of the analysis, its columns named and written as the glossary says.
+    """Show the first rows of a table of the analysis, its columns named and written as the glossary says.
 
     Raises
     ------
@@ -63,7 +65,15 @@ def show_table(analysis: Analysis, name: str) -> Block:
         raise ParameterError(f'show_table: there is no table "{name}"{hint} Allowed: {", ".join(analysis.tables)}.')
     frame, lang = analysis.tables[name], analysis.lang
     empty = say(lang, "No rows in this period.", "本期没有数据行。")
-    html = f"<p>{empty}</p>" if frame.empty else _frame(frame, column_label(name, lang), lang)
+    html = f"<p>{empty}</p>" if frame.empty else _frame(frame.head(MOST_ROWS), column_label(name, lang), lang)
+    left = len(frame) - MOST_ROWS
+    if left > 0:
+        rest = say(
+            lang,
+            f"{format_count(left)} more rows are in tables/{name}.csv.",
+            f"其余 {format_count(left)} 行见 tables/{name}.csv。",
+        )
+        html += f'<p class="wb-source">{escape(rest)}</p>'
     return Block("table", f'<div class="wb-block" id="table-{escape(name)}">{html}</div>', frame.to_string(index=False))
 
 

@@ -1,25 +1,46 @@
 """What the slot tables say, in sentences that name their cell."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from workbench.analysis import Action, Cell, Finding, Headline
 from workbench.contract import DIRECT
-from workbench.language import Language, format_count, format_interval, format_rate, say
+from workbench.language import Language, format_amount, format_count, format_interval, format_rate, say
 from workbench.period import Period
+from workbench.slot.concentration import ALL_PAGES, TopShare, top_share
 from workbench.slot.focus import MIN_CLICKS, MIN_PEERS
+from workbench.slot.notes import Facts
 
-_WHY = {
+Tables = Mapping[str, pd.DataFrame]
+WHY = {
     "leaks": ("few orders", "成交少"),
     "hidden": ("little seen", "曝光少"),
     "not_clicked": ("few clicks", "点击少"),
 }
+DO = {
+    "raise": ("raise", "加曝光"),
+    "move": ("move up", "上移"),
+    "fix_landing": ("fix landing", "改落地页"),
+    "change_content": ("new content", "换内容"),
+    "watch": ("watch", "观察"),
+}
+STEPS = {
+    "select_promotion": ("exposure → click", "曝光→点击"),
+    "view_item": ("click → detail view", "点击→详情"),
+    "add_to_cart": ("detail view → cart", "详情→加购"),
+    "begin_checkout": ("cart → submit", "加购→提交"),
+    "purchase": ("submit → pay", "提交→支付"),
+}
+ONE_TOUCH = 0.9
+"""From this share of journeys with one touch on, models can hardly differ."""
 
 
 def shown_model(models: Sequence[str]) -> str:
-    """The model that the first screen speaks of: linear if it was run, else the last one named."""
-    return "linear" if "linear" in models else models[-1]
+    """The model that the first screen speaks of: linear if it was run, else the last one that shares credit out."""
+    sharing = [one for one in models if one != "participation"] or list(models)
+    return "linear" if "linear" in models else sharing[-1]
 
 
 def purchases_of(credit: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
@@ -27,52 +48,71 @@ def purchases_of(credit: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     return credit[(credit["target"] == "purchase") & (credit["model"] == shown_model(models))]
 
 
+def step_words(step: str, lang: Language) -> str:
+    """A step of the funnel in words."""
+    return say(lang, *STEPS.get(step, (step, step)))
+
+
+def rank_words(row: Mapping[Any, Any]) -> str:
+    """A rank with its interval: ``5 (3–7)``."""
+    if pd.isna(row["rank"]):
+        return "–"
+    lower, upper = row["rank_lower"], row["rank_upper"]
+    own = f"{row['rank']:.0f}"
+    return own if pd.isna(lower) or lower == upper else f"{own} ({lower:.0f}–{upper:.0f})"
+
+
+# -- first screen ------------------------------------------------------------------------------------------
+
+
 def slot_headline(
-    metrics: pd.DataFrame,
-    credit: pd.DataFrame,
-    focus: pd.DataFrame,
+    tables: Tables,
     period: Period,
     lang: Language,
     models: Sequence[str],
+    facts: Facts,
     *,
+    top_n: int,
     has_orders_table: bool,
 ) -> Headline:
     """The first screen of the slot report."""
-    source = "slot_focus" if len(focus) else "slot_metrics"
-    table = _focus_table(focus, lang) if len(focus) else _metrics_table(metrics, lang)
+    focus = tables["slot_focus"]
+    named = len(focus) > 0
     return Headline(
-        verdict=_verdict(metrics, credit, focus, period, lang, models, has_orders_table),
-        table=table,
-        source=source,
+        verdict=_verdict(tables, period, lang, models, facts, top_n, has_orders_table),
+        table=_focus_table(focus, lang) if named else _metrics_table(tables["slot_metrics"], lang),
+        source="slot_focus" if named else "slot_metrics",
         actions=tuple(_action(row, lang) for row in focus.head(3).to_dict("records")),
     )
 
 
 def _verdict(
-    metrics: pd.DataFrame,
-    credit: pd.DataFrame,
-    focus: pd.DataFrame,
+    tables: Tables,
     period: Period,
     lang: Language,
     models: Sequence[str],
+    facts: Facts,
+    top_n: int,
     has_orders_table: bool,
 ) -> str:
+    metrics = tables["slot_metrics"]
     if metrics.empty:
         return say(
             lang,
             f"No slot was shown or clicked from {period.start_date} to {period.last_date}.",
             f"{period.start_date} 至 {period.last_date} 没有坑位曝光或点击。",
         )
-    purchases = purchases_of(credit, models)
+    purchases = purchases_of(tables["slot_credit"], models)
     if purchases.empty:
         seen = metrics["impression_count"].sum()
         clicked = metrics["click_count"].sum()
         rate = format_rate(clicked / seen if seen >= clicked and seen else None, 2)
-        why = (
-            say(lang, "no paid order to attribute", "没有可归因的已支付订单")
-            if has_orders_table
-            else say(lang, "without an orders table nothing is attributed", "没有 orders 表，无法归因")
-        )
+        asked = "purchase" in facts.targets
+        why = say(lang, "no paid order to attribute", "没有可归因的已支付订单")
+        if not has_orders_table:
+            why = say(lang, "without an orders table nothing is attributed", "没有 orders 表，无法归因")
+        elif not asked:
+            why = say(lang, "purchase is not among the targets", "目标中没有 purchase")
         return say(
             lang,
             f"{format_count(seen)} exposures and {format_count(clicked)} clicks ({rate}); {why}.",
@@ -80,20 +120,49 @@ def _verdict(
         )
     share = 1 - purchases.loc[purchases["credited_id"] == DIRECT, "conversion_share"].sum()
     orders = format_count(purchases["conversion_credit"].sum())
+    touch = say(lang, *(("click", "点击") if facts.rules.touch == "select_promotion" else ("exposure", "曝光")))
+    top = _top_sentence(tables, lang, top_n)
+    none = _why_none(metrics, facts, lang) if tables["slot_focus"].empty else ""
     return say(
         lang,
-        f"Clicks on slots came before {format_rate(share)} of {orders} paid orders. {_looks(metrics, focus, lang)} "
-        "Attribution is not incrementality.",
-        f"{orders} 笔支付订单中 {format_rate(share)} 之前有坑位点击。{_looks(metrics, focus, lang)}归因不等于增量。",
+        f"{format_rate(share)} of {orders} paid orders followed a slot {touch}. {top}"
+        f"{none}{' ' if none else ''}Attribution is not incrementality.",
+        f"{orders} 笔支付订单中 {format_rate(share)} 之前有坑位{touch}。{top}{none}归因不等于增量。",
     )
 
 
-def _looks(metrics: pd.DataFrame, focus: pd.DataFrame, lang: Language) -> str:
-    """How many slots are worth a look, or why none is named."""
-    if len(focus) == 1:
-        return say(lang, "1 slot is worth a look.", "1 个坑位值得关注。")
-    if len(focus):
-        return say(lang, f"{len(focus)} slots are worth a look.", f"{len(focus)} 个坑位值得关注。")
+def _top(tables: Tables, top_n: int) -> TopShare:
+    return top_share(tables["slot_concentration"], top_n)
+
+
+def _top_sentence(tables: Tables, lang: Language, top_n: int) -> str:
+    """Share of the first positions beside the benchmark; empty where there are no positions."""
+    top = _top(tables, top_n)
+    if top.row is None:
+        return ""
+    place, share = int(top.row["place"]), format_rate(top.row["cumulative_share"])
+    if not top.is_informative:
+        return say(
+            lang,
+            f"There are only {place} positions, fewer than the first {top_n}. ",
+            f"共 {place} 个位置，不足前 {top_n} 位。",
+        )
+    span = format_interval(top.row["ci_lower"], top.row["ci_upper"])
+    low, high = top.row["benchmark_lower"], top.row["benchmark_upper"]
+    band = f"{low:.0%}–{high:.0%}"
+    value = top.row["cumulative_share"]
+    where = ("below", "低于") if value < low else ("above", "高于") if value > high else ("within", "处于")
+    return say(
+        lang,
+        f"The first {place} positions earn {share}{f' ({span})' if span else ''} of slot sales, {where[0]} the usual {band}. ",
+        f"前 {place} 个位置占坑位贡献的 {share}{f'（{span}）' if span else ''}，{where[1]}常见的 {band}。",
+    )
+
+
+def _why_none(metrics: pd.DataFrame, facts: Facts, lang: Language) -> str:
+    """Why no slot is to change."""
+    if not facts.has_intervals:
+        return say(lang, "Without intervals no slot is named.", "未计算区间，不点名坑位。")
     if (metrics["click_count"] >= MIN_CLICKS).sum() < MIN_PEERS:
         return say(lang, "Too few clicks to compare slots.", "点击太少，无法比较坑位。")
     return say(lang, "No slot stands out beyond chance.", "没有坑位超出随机波动。")
@@ -105,10 +174,9 @@ def _focus_table(focus: pd.DataFrame, lang: Language) -> pd.DataFrame:
         [
             {
                 say(lang, "Slot", "坑位"): f"{number} {row['slot_name']}",
-                say(lang, "Clicks", "点击"): format_count(row["click_count"]),
-                say(lang, "CTR", "点击率"): format_rate(row["click_through_rate"]),
-                say(lang, "Orders / click", "订单/点击"): format_rate(row["orders_per_click"]),
-                say(lang, "Why", "原因"): say(lang, *_WHY[row["reason"]]),
+                say(lang, "Rank", "排名"): rank_words(row),
+                say(lang, "Why", "原因"): say(lang, *WHY[row["reason"]]),
+                say(lang, "Do", "建议"): say(lang, *DO[row["action"]]),
             }
             for number, row in enumerate(focus.to_dict("records"), start=1)
         ]
@@ -131,107 +199,250 @@ def _metrics_table(metrics: pd.DataFrame, lang: Language) -> pd.DataFrame:
 
 
 def _action(row: dict, lang: Language) -> Action:
+    name, rate, middle = row["slot_name"], format_rate(row["orders_per_click"], 2), format_rate(row["compared_with"], 2)
+    step = f" ({step_words(row['step'], lang)})" if row["step"] else ""
+    sells = (
+        f"{rate} orders per click, peers {middle}",
+        f"每次点击成交 {rate}，可比坑位中位 {middle}",
+    )
     told = {
-        "leaks": (
-            f"Fix what {row['slot_name']} leads to: {format_rate(row['orders_per_click'], 2)} orders per click, "
-            f"comparable slots {format_rate(row['compared_with'], 2)}.",
-            f"改进 {row['slot_name']} 的落地页：每次点击成交 {format_rate(row['orders_per_click'], 2)}，"
-            f"可比坑位中位 {format_rate(row['compared_with'], 2)}。",
+        "fix_landing": (f"Fix what {name} leads to{step}: {sells[0]}.", f"改进 {name} 的落地页{step}：{sells[1]}。"),
+        "watch": (
+            f"Watch {name}: {sells[0]}; no single step stands out.",
+            f"观察 {name}：{sells[1]}；没有突出的环节。",
         ),
-        "hidden": (
-            f"Move {row['slot_name']} up: {format_rate(row['orders_per_click'], 2)} orders per click "
-            f"(median {format_rate(row['compared_with'], 2)}), but few see it.",
-            f"上移 {row['slot_name']}：每次点击成交 {format_rate(row['orders_per_click'], 2)}"
-            f"（中位 {format_rate(row['compared_with'], 2)}），但曝光少。",
-        ),
-        "not_clicked": (
-            f"Change the content of {row['slot_name']}: {format_rate(row['click_through_rate'])} click, "
-            f"comparable slots {format_rate(row['compared_with'])}.",
-            f"更换 {row['slot_name']} 的内容：点击率 {format_rate(row['click_through_rate'])}，"
-            f"同页中位 {format_rate(row['compared_with'])}。",
-        ),
-    }
+        "move": (f"Move {name} up: {sells[0]}, but few see it.", f"上移 {name}：{sells[1]}，但曝光少。"),
+        "raise": (f"Show {name} more: {sells[0]}, but few see it.", f"增加 {name} 的曝光：{sells[1]}，但曝光少。"),
+        "change_content": (f"Change what {name} shows{step}: {sells[0]}.", f"更换 {name} 的内容{step}：{sells[1]}。"),
+    }[row["action"]]
+    if row["reason"] == "not_clicked":
+        clicked, usual = format_rate(row["click_through_rate"]), format_rate(row["compared_with"])
+        told = (
+            f"Change the content of {name}: {clicked} click, peers {usual}.",
+            f"更换 {name} 的内容：点击率 {clicked}，同页中位 {usual}。",
+        )
     upper = row["reason"] != "hidden"
+    missing = pd.isna(row["stake_amount"])
     return Action(
         name=f"slot_{row['reason']}",
-        text=say(lang, *told[row["reason"]]),
+        text=say(lang, *told),
         cell=Cell("slot_focus", {"slot_id": row["slot_id"]}, "stake_amount"),
-        amount=None if pd.isna(row["stake_amount"]) else row["stake_amount"],
-        ci_lower=None if pd.isna(row["stake_amount"]) else row["stake_ci_lower"],
-        ci_upper=None if pd.isna(row["stake_amount"]) else row["stake_ci_upper"],
+        amount=None if missing else row["stake_amount"],
+        ci_lower=None if missing else row["stake_ci_lower"],
+        ci_upper=None if missing else row["stake_ci_upper"],
         basis=say(
             lang,
-            "paid amount in the period if it rose to the median"
-            if upper
-            else "paid amount in the period if it were seen as often as comparable slots",
-            "若升至中位水平，期内支付金额的变化" if upper else "若曝光达到中位水平，期内支付金额的变化",
-        )
-        + say(lang, "; an upper bound", "；为上限"),
+            f"more paid at most, if {'it rose to the median' if upper else 'it were seen as often as its like'}",
+            f"至多多支付，若{'升至中位水平' if upper else '曝光达到中位水平'}",
+        ),
         evidence="descriptive",
     )
 
 
+# -- findings ----------------------------------------------------------------------------------------------
+
+
 def slot_findings(
-    metrics: pd.DataFrame, credit: pd.DataFrame, focus: pd.DataFrame, lang: Language, models: Sequence[str]
+    tables: Tables, lang: Language, models: Sequence[str], facts: Facts, *, top_n: int
 ) -> tuple[Finding, ...]:
-    """Sentences on the attributable share, the slots with most credit and those worth a look."""
-    found = []
-    names = metrics.set_index("slot_id")["slot_name"]
-    purchases = purchases_of(credit, models)
+    """Sentences on the attributable share, the leading slots, and each table that says something beyond chance."""
+    purchases = purchases_of(tables["slot_credit"], models)
+    return (
+        *(_attributable(purchases, lang, models) if len(purchases) else ()),
+        *(_leaders(tables, purchases, lang, models) if len(purchases) else ()),
+        *_concentrated(tables, lang, top_n),
+        *_to_change(tables, lang, len(purchases) > 0, facts),
+        *_leaks(tables, lang),
+        *_misfits(tables, lang),
+        *_contents(tables, lang),
+        *_chooser(tables, lang, facts),
+        *_errors(tables, lang),
+    )
+
+
+def _attributable(purchases: pd.DataFrame, lang: Language, models: Sequence[str]) -> list[Finding]:
+    direct = purchases.loc[purchases["credited_id"] == DIRECT, "conversion_share"].sum()
+    key = {"target": "purchase", "model": shown_model(models), "credited_id": DIRECT}
+    text = say(
+        lang,
+        f"{format_rate(direct)} of paid orders had no touch of a slot before them; {format_rate(1 - direct)} had one.",
+        f"{format_rate(direct)} 的支付订单之前没有坑位触点，{format_rate(1 - direct)} 有。",
+    )
+    return [Finding("untouched_share", text, Cell("slot_credit", key, "conversion_share"), direct)]
+
+
+def _leaders(tables: Tables, purchases: pd.DataFrame, lang: Language, models: Sequence[str]) -> list[Finding]:
+    """The three with most credit, each with the interval of its share and of its rank."""
+    names = tables["slot_metrics"].set_index("slot_id")["slot_name"].to_dict()
+    model = shown_model(models)
+    ranks = tables["slot_ranks"]
+    ranks = ranks[(ranks["target"] == "purchase") & (ranks["model"] == model)].set_index("credited_id")
     slots = purchases[(purchases["credited_id"] != DIRECT) & (purchases["conversion_credit"] > 0)]
-    if len(purchases):
-        model = shown_model(models)
-        direct = purchases.loc[purchases["credited_id"] == DIRECT, "conversion_share"].sum()
-        key = {"target": "purchase", "model": model}
-        found.append(
-            Finding(
-                "untouched_share",
-                say(
-                    lang,
-                    f"{format_rate(direct)} of paid orders had no click on a slot before them; {format_rate(1 - direct)} had one.",
-                    f"{format_rate(direct)} 的支付订单之前没有坑位点击，{format_rate(1 - direct)} 有。",
-                ),
-                Cell("slot_credit", {**key, "credited_id": DIRECT}, "conversion_share"),
-                direct,
-            )
+    found = []
+    for row in slots.head(3).to_dict("records"):
+        measure = "amount_share" if not pd.isna(row["amount_share"]) else "conversion_share"
+        span = format_interval(row["ci_lower"], row["ci_upper"])
+        of = say(lang, "paid amount", "支付金额") if measure == "amount_share" else say(lang, "orders", "订单")
+        name, own = names.get(row["credited_id"], row["credited_id"]), ""
+        if row["credited_id"] in ranks.index and not pd.isna(ranks.loc[row["credited_id"], "rank_lower"]):
+            lower, upper = (int(ranks.loc[row["credited_id"], side]) for side in ("rank_lower", "rank_upper"))
+            places = str(lower) if lower == upper else f"{lower}–{upper}"
+            own = say(lang, f"; its rank is {places}", f"；排名 {places}")
+        text = say(
+            lang,
+            f"{name} gets {format_rate(row[measure])} of the {of}{f' ({span})' if span else ''} under {model}{own}.",
+            f"{name} 在 {model} 模型下获得 {format_rate(row[measure])} 的{of}{f'（{span}）' if span else ''}{own}。",
         )
-        for row in slots.head(3).to_dict("records"):
-            measure = "amount_share" if not pd.isna(row["amount_share"]) else "conversion_share"
-            span = format_interval(row["ci_lower"], row["ci_upper"])
-            of = say(lang, "paid amount", "支付金额") if measure == "amount_share" else say(lang, "orders", "订单")
-            found.append(
-                Finding(
-                    "most_credit",
-                    say(
-                        lang,
-                        f"{names.get(row['credited_id'], row['credited_id'])} gets {format_rate(row[measure])} of the {of}"
-                        f"{f' ({span})' if span else ''} under {model}.",
-                        f"{names.get(row['credited_id'], row['credited_id'])} 在 {model} 模型下获得 {format_rate(row[measure])} 的{of}"
-                        f"{f'（{span}）' if span else ''}。",
-                    ),
-                    Cell("slot_credit", {**key, "credited_id": row["credited_id"]}, measure),
-                    row[measure],
-                )
-            )
+        key = {"target": "purchase", "model": model, "credited_id": row["credited_id"]}
+        found.append(Finding("most_credit", text, Cell("slot_credit", key, measure), row[measure]))
+    return found
+
+
+def _concentrated(tables: Tables, lang: Language, top_n: int) -> list[Finding]:
+    top = _top(tables, top_n)
+    if top.row is None or not top.is_informative:
+        return []
+    key = {"page": ALL_PAGES, "order_by": "position", "place": int(top.row["place"])}
+    cell = Cell("slot_concentration", key, "cumulative_share")
+    return [Finding("top_positions", _top_sentence(tables, lang, top_n).strip(), cell, top.row["cumulative_share"])]
+
+
+def _to_change(tables: Tables, lang: Language, has_purchases: bool, facts: Facts) -> list[Finding]:
+    focus = tables["slot_focus"]
+    found = []
     for row in focus.to_dict("records"):
+        column = "orders_per_click" if row["reason"] != "not_clicked" else "click_through_rate"
+        cell = Cell("slot_focus", {"slot_id": row["slot_id"]}, column)
+        found.append(Finding(f"slot_{row['reason']}", _action(row, lang).text, cell, row[column]))
+    if has_purchases and focus.empty:
+        text = _why_none(tables["slot_metrics"], facts, lang)
+        found.append(Finding("nothing_stands_out", text, Cell("slot_focus", {}, "slot_id")))
+    return found
+
+
+def _leaks(tables: Tables, lang: Language) -> list[Finding]:
+    """The steps that lose most against comparable slots, the largest stakes first."""
+    leak = tables["slot_leak"]
+    marked = leak[leak["is_largest_loss"].fillna(False).astype(bool)]
+    found = []
+    for row in marked.sort_values("stake_amount", ascending=False).head(3).to_dict("records"):
+        stake = "" if pd.isna(row["stake_amount"]) else format_amount(row["stake_amount"], lang)
+        text = say(
+            lang,
+            f"{row['slot_name']} loses most at {step_words(row['step'], lang)}: {format_rate(row['shrunk_rate'])} go on, in "
+            f"comparable slots {format_rate(row['comparable_rate'])}"
+            + (f"; at most {stake} at stake." if stake else "."),
+            f"{row['slot_name']} 流失最多的环节是{step_words(row['step'], lang)}：{format_rate(row['shrunk_rate'])} 继续，"
+            f"可比坑位 {format_rate(row['comparable_rate'])}" + (f"；至多影响 {stake}。" if stake else "。"),
+        )
+        cell = Cell("slot_leak", {"slot_id": row["slot_id"], "step": row["step"]}, "shrunk_rate")
+        found.append(Finding("leaking_step", text, cell, row["shrunk_rate"]))
+    return found
+
+
+def _misfits(tables: Tables, lang: Language) -> list[Finding]:
+    misfit = tables["position_misfit"]
+    flagged = misfit[misfit["misfit"].notna()]
+    found = []
+    for row in flagged.head(3).to_dict("records"):
+        span = f"{row['ci_lower']:.1f}–{row['ci_upper']:.1f}"
+        more = say(lang, *(("more", "多") if row["misfit"] == "above" else ("less", "少")))
+        text = say(
+            lang,
+            f"{row['slot_name']} sells {more} than its position explains: {row['ratio']:.1f} times what is expected ({span}).",
+            f"{row['slot_name']} 的成交比其位置所能解释的{more}：为预期的 {row['ratio']:.1f} 倍（{span}）。",
+        )
         found.append(
             Finding(
-                f"slot_{row['reason']}",
-                _action(row, lang).text,
-                Cell(
-                    "slot_focus",
-                    {"slot_id": row["slot_id"]},
-                    "orders_per_click" if row["reason"] != "not_clicked" else "click_through_rate",
-                ),
-                row["orders_per_click"] if row["reason"] != "not_clicked" else row["click_through_rate"],
+                "position_misfit", text, Cell("position_misfit", {"slot_id": row["slot_id"]}, "ratio"), row["ratio"]
             )
         )
-    if len(purchases) and focus.empty:
+    return found
+
+
+def _contents(tables: Tables, lang: Language) -> list[Finding]:
+    """The content most and least clicked for its own sake, and placements that depend on the viewer."""
+    content = tables["content_metrics"]
+    sure = content[content["appeal_ci_lower"].notna() & content["is_separable"].fillna(False).astype(bool)]
+    found = []
+    sides = (
+        ("best_content", sure[sure["appeal_ci_lower"] > 1], False),
+        ("worst_content", sure[sure["appeal_ci_upper"] < 1], True),
+    )
+    for name, chosen, ascending in sides:
+        for row in chosen.sort_values("appeal", ascending=ascending).head(1).to_dict("records"):
+            span = f"{row['appeal_ci_lower']:.2f}–{row['appeal_ci_upper']:.2f}"
+            text = say(
+                lang,
+                f"At equal place {row['content_name']} is clicked {row['appeal']:.2f} times as often as the average content ({span}).",
+                f"同等位置下，{row['content_name']} 的点击为平均素材的 {row['appeal']:.2f} 倍（{span}）。",
+            )
+            cell = Cell("content_metrics", {"content_id": row["content_id"]}, "appeal")
+            found.append(Finding(name, text, cell, row["appeal"]))
+    shown = content[content["placement"] == "personalised"]
+    for row in shown.head(1).to_dict("records"):
+        count = len(shown)
+        text = say(
+            lang,
+            f"{count} contents are shown to other people than their neighbours, {row['content_name']} first: their appeal "
+            "compares people, not contents.",
+            f"{count} 个素材的展示因人而异（如 {row['content_name']}）：其吸引力比较的是人群而非素材。",
+        )
         found.append(
             Finding(
-                "nothing_stands_out",
-                _looks(metrics, focus, lang),
-                Cell("slot_focus", {}, "slot_id"),
+                "personalised",
+                text,
+                Cell("content_metrics", {"content_id": row["content_id"]}, "click_count"),
+                row["click_count"],
             )
         )
-    return tuple(found)
+    return found
+
+
+def _chooser(tables: Tables, lang: Language, facts: Facts) -> list[Finding]:
+    """Where the models cannot differ, and where they differ most."""
+    agreement = tables["model_agreement"]
+    mine = agreement[agreement["target"] == "purchase"]
+    if mine.empty or "purchase" not in facts.sums or mine["lowest_model"].iloc[0] == mine["highest_model"].iloc[0]:
+        return []
+    row = mine.iloc[0]
+    names = tables["slot_metrics"].set_index("slot_id")["slot_name"].to_dict()
+    name = names.get(row["credited_id"], row["credited_id"])
+    sums = facts.sums["purchase"]
+    matched = sums.matched["conversions"].sum()
+    alone = sums.alone_count / matched if matched else 0.0
+    few = format_rate(alone, 0)
+    lead = say(lang, f"{few} of attributed orders have one touch", f"{few} 的已归因订单只有一个触点")
+    low, high = format_rate(row["lowest_share"]), format_rate(row["highest_share"])
+    apart = say(
+        lang,
+        f"the models differ most on {name}, {low} ({row['lowest_model']}) to {high} ({row['highest_model']})",
+        f"各模型对 {name} 分歧最大：{low}（{row['lowest_model']}）至 {high}（{row['highest_model']}）",
+    )
+    agree = alone >= ONE_TOUCH
+    text = say(
+        lang,
+        f"{lead}{': all rule models nearly agree; ' if agree else '; '}{apart}.",
+        f"{lead}{'，规则模型几乎一致；' if agree else '；'}{apart}。",
+    )
+    key = {"target": "purchase", "credited_id": row["credited_id"]}
+    return [Finding("model_band", text, Cell("model_agreement", key, "spread"), row["spread"])]
+
+
+def _errors(tables: Tables, lang: Language) -> list[Finding]:
+    """On a simulated shop: which model comes nearest to what slots truly bring."""
+    error = tables["model_error"]
+    mine = error[error["target"] == "purchase"]
+    if len(mine) < 2:
+        return []
+    mine = mine.sort_values("misplaced_share_among_slots")
+    best, worst = mine.iloc[0], mine.iloc[-1]
+    text = say(
+        lang,
+        f"Against the planted truth {best['model']} misplaces least among slots ({format_rate(best['misplaced_share_among_slots'])} "
+        f"of orders), {worst['model']} most ({format_rate(worst['misplaced_share_among_slots'])}).",
+        f"对照模拟真值，{best['model']} 在坑位间的错配最少（订单的 {format_rate(best['misplaced_share_among_slots'])}），"
+        f"{worst['model']} 最多（{format_rate(worst['misplaced_share_among_slots'])}）。",
+    )
+    cell = Cell("model_error", {"target": "purchase", "model": best["model"]}, "misplaced_share_among_slots")
+    return [Finding("model_error", text, cell, best["misplaced_share_among_slots"])]

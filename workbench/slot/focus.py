@@ -1,22 +1,24 @@
 """Slots worth a look: those that chance does not explain, with what is at stake."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
-from workbench.contract import DIRECT
-from workbench.metrics.touches import CreditModel
 from workbench.stats.intervals import ratio_by_bucket, zero_share_upper
 
 MIN_CLICKS = 100
 MIN_PEERS = 4
 MOST = 5
 REASONS = ("leaks", "hidden", "not_clicked")
+ACTIONS = ("raise", "move", "fix_landing", "change_content", "watch")
 COLUMNS = [
     "slot_id",
     "slot_name",
     "reason",
+    "action",
+    "step",
+    "rank",
+    "rank_lower",
+    "rank_upper",
     "click_count",
     "click_through_rate",
     "orders_per_click",
@@ -35,10 +37,11 @@ def slot_focus(
     counts: pd.DataFrame,
     purchases: pd.DataFrame | None,
     has_money: bool,
-    models: Sequence[CreditModel],
+    leak: pd.DataFrame,
+    ranks: pd.DataFrame,
     confidence_level: float,
 ) -> pd.DataFrame:
-    """Name up to five slots and why.
+    """Name up to five slots to change, and why.
 
     Parameters
     ----------
@@ -47,11 +50,13 @@ def slot_focus(
     counts
         Exposures and clicks by slot and bucket of users.
     purchases
-        Credits for ``purchase`` by model, slot and bucket; None without orders.
+        Credit of paid orders under the model shown, by slot and bucket; None without orders or buckets.
     has_money
         Whether stakes can be in money.
-    models
-        Models that were run; linear is used if there, else the last of them.
+    leak
+        ``slot_leak``: the step at which a slot loses most against comparable slots.
+    ranks
+        ``slot_ranks``.
     confidence_level
         Coverage of intervals.
 
@@ -60,6 +65,10 @@ def slot_focus(
     pandas.DataFrame
         One row per slot and reason, largest stake first. ``reason``: ``leaks`` (many clicks, few orders per
         click), ``hidden`` (many orders per click, few exposures), ``not_clicked`` (many exposures, few clicks).
+        ``action``: ``fix_landing`` (leaks most between click and detail view), ``change_content`` (is not clicked, or
+        leaks most later), ``watch`` (leaks, but no single step stands out), ``move`` (hidden low on its page),
+        ``raise`` (hidden elsewhere: show it more). ``step``: where it leaks most. ``rank`` with its interval: place
+        by credited sales.
         ``ci_lower`` and ``ci_upper`` are of the rate that the reason speaks of, at the level asked for.
         ``compared_with`` is the median that it is told apart from: of the same page where it has four slots or
         more, else of all. ``stake_amount``: what the period would gain if the rate (for ``hidden``: the
@@ -72,8 +81,7 @@ def slot_focus(
     """
     if purchases is None or purchases.empty or metrics.empty:
         return pd.DataFrame(columns=COLUMNS)
-    model = "linear" if "linear" in models else models[-1]
-    credit = purchases[(purchases["model"] == model) & (purchases["credited_id"] != DIRECT)]
+    credit = purchases
     table = metrics.set_index("slot_id")
     table = table[table["click_count"] >= MIN_CLICKS]
     if len(table) < MIN_PEERS:
@@ -96,7 +104,32 @@ def slot_focus(
     found = found[~found.index.duplicated()].head(MOST).reset_index()
     for name in ("stake_amount", "stake_ci_lower", "stake_ci_upper"):
         found[name] = found[name.replace("stake_amount", "stake_orders")] * order_value
-    return found[COLUMNS]
+    return _with_reasons(found, metrics, leak, ranks)[COLUMNS] if len(found) else pd.DataFrame(columns=COLUMNS)
+
+
+def _with_reasons(found: pd.DataFrame, metrics: pd.DataFrame, leak: pd.DataFrame, ranks: pd.DataFrame) -> pd.DataFrame:
+    """Add the step that loses most, the rank with its interval, and what to do."""
+    marked = leak[leak["is_largest_loss"].fillna(False).astype(bool)].drop_duplicates("slot_id")
+    found["step"] = found["slot_id"].map(marked.set_index("slot_id")["step"]).astype(object)
+    found["step"] = found["step"].where(found["step"].notna(), None)
+    mine = ranks[ranks["target"] == "purchase"].drop_duplicates("credited_id", keep="first").set_index("credited_id")
+    for name in ("rank", "rank_lower", "rank_upper"):
+        found[name] = found["slot_id"].map(mine[name]).astype("float64")
+    middle = metrics.groupby(metrics["page"].fillna(""))["position"].median()
+    is_low = found["position"] > found["page"].fillna("").map(middle)
+    lands = found["step"].isin(["view_item"])
+    found["action"] = np.select(
+        [
+            found["reason"] == "not_clicked",
+            (found["reason"] == "hidden") & is_low,
+            found["reason"] == "hidden",
+            lands,
+            found["step"].notna(),
+        ],
+        ["change_content", "move", "raise", "fix_landing", "change_content"],
+        "watch",
+    )
+    return found
 
 
 def _add_bounds(table: pd.DataFrame, orders: pd.DataFrame, clicks: pd.DataFrame, level: float, prefix: str) -> None:

@@ -1,0 +1,332 @@
+"""From credit by bucket to the tables: shares with intervals, differences, ranks, and where models disagree."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from workbench.contract import DIRECT
+from workbench.slot.credit import TargetSums
+from workbench.stats.intervals import MINIMUM_EFFECTIVE
+from workbench.stats.resampling import bucket_weights, rank_intervals, share_intervals, simultaneous_differences
+
+Floats = NDArray[np.float64]
+UNSHARED = ("participation",)
+"""Models whose credits sum above the conversions: their shares do not sum to 1 and are shown apart."""
+MOST_RANKED = 200
+_NONE: Floats = np.zeros((0, 0))
+CREDIT_COLUMNS = [
+    "target",
+    "model",
+    "credit_to",
+    "credited_id",
+    "conversion_credit",
+    "amount_credit",
+    "conversion_share",
+    "amount_share",
+    "ci_lower",
+    "ci_upper",
+    "effective_buyers",
+    "reason",
+]
+DIFFERENCE_COLUMNS = [
+    "target",
+    "model",
+    "credited_id",
+    "other_id",
+    "difference",
+    "ci_lower",
+    "ci_upper",
+    "is_different",
+    "reason",
+]
+RANK_COLUMNS = ["target", "model", "credited_id", "rank", "rank_lower", "rank_upper", "tied_count", "reason"]
+AGREEMENT_COLUMNS = [
+    "target",
+    "credited_id",
+    "lowest_share",
+    "lowest_model",
+    "highest_share",
+    "highest_model",
+    "spread",
+    "lowest_rank",
+    "highest_rank",
+]
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """Replicates of 256 and of 64 buckets; None: no intervals are wanted."""
+
+    weights: Floats | None
+    few_weights: Floats | None
+    confidence_level: float
+
+
+def make_resampling(replicates: int, seed: int, confidence_level: float) -> Resampling:
+    """Draw the replicates once, for all tables."""
+    if replicates == 0:
+        return Resampling(None, None, confidence_level)
+    return Resampling(bucket_weights(256, replicates, seed), bucket_weights(64, replicates, seed), confidence_level)
+
+
+@dataclass(frozen=True)
+class _Shares:
+    """Shares of one target and model: by bucket over a common total, or as pseudo-values of the jackknife."""
+
+    ids: tuple[str, ...]
+    sums: Floats
+    totals: Floats
+    weights: Floats
+
+
+def credit_tables(
+    every: Iterable[TargetSums],
+    models: Sequence[str],
+    known: Sequence[str],
+    resampling: Resampling,
+    *,
+    credit_to: str,
+    compared_model: str,
+    most_compared: int,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """slot_credit of all targets and models, slot_differences and slot_ranks of one model.
+
+    Parameters
+    ----------
+    every
+        Credit of each target.
+    models
+        Models in the order wanted.
+    known
+        Ids that were seen, credited or not: they have rows too.
+    resampling
+        Replicates of the buckets.
+    credit_to
+        What the ids are.
+    compared_model
+        The model whose shares are ranked and compared; of the others ``model_agreement`` tells.
+    most_compared
+        Pairs are formed among so many, those with most credit.
+    """
+    credits, differences, ranks = [], [], []
+    for sums in every:
+        for model in models:
+            if model == "markov" and sums.markov is None:
+                continue
+            table, shares = _credit(sums, model, known, resampling)
+            credits.append(table.assign(target=sums.target, model=model, credit_to=credit_to))
+            if resampling.weights is None or model != compared_model or not len(table):
+                continue
+            names = {"target": sums.target, "model": model}
+            differences.append(_differences(sums, shares, most_compared, resampling).assign(**names))
+            ranks.append(_ranks(sums, shares, resampling).assign(**names))
+    return (
+        _stacked(credits, CREDIT_COLUMNS),
+        _stacked(differences, DIFFERENCE_COLUMNS),
+        _stacked(ranks, RANK_COLUMNS),
+    )
+
+
+def _stacked(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    parts = [one for one in parts if len(one)]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def _credit(sums: TargetSums, model: str, known: Sequence[str], resampling: Resampling) -> tuple[pd.DataFrame, _Shares]:
+    """One row per id and ``(direct)``, largest credit first; all known ids in it."""
+    if model == "markov":
+        ids, credit = _markov_credit(sums)
+    else:
+        ids = sums.ids
+        credit = {name: sums.matrix(model, name).sum(axis=0) for name in ("conversions", "amount")}
+    if not sum(sums.total["conversions"]):
+        return pd.DataFrame(columns=CREDIT_COLUMNS), _Shares((), np.zeros((1, 0)), np.zeros(1), _NONE)
+    without = [one for one in known if one not in set(ids)] if model != "markov" or len(ids) <= len(sums.ids) else []
+    every = [*ids, *without]
+    table = pd.DataFrame({"credited_id": [*ids, DIRECT, *without]})
+    for name, column in (("conversions", "conversion"), ("amount", "amount")):
+        values = np.concatenate([credit[name], np.zeros(len(without))])
+        total = sums.total[name].sum()
+        has = name == "conversions" or sums.has_amount
+        table[f"{column}_credit"] = values if has else np.nan
+        table[f"{column}_share"] = values / total if has and total else np.nan
+    shares = _shares(sums, model, ids, len(without), resampling)
+    if model in UNSHARED or resampling.weights is None:
+        table[["ci_lower", "ci_upper", "effective_buyers"]] = np.nan
+        table["reason"] = "sums_above_total" if model in UNSHARED else "not_asked_for"
+    elif model == "markov":
+        _add_markov_interval(table, sums, len(without), resampling.confidence_level)
+    else:
+        found = share_intervals(
+            shares.sums,
+            shares.totals,
+            shares.weights,
+            confidence_level=resampling.confidence_level,
+            effective_total=sums.effective,
+        )
+        table["ci_lower"], table["ci_upper"] = found.lower, found.upper
+        table["effective_buyers"], table["reason"] = found.effective, found.reason
+    size = table["amount_credit" if sums.has_amount else "conversion_credit"]
+    order = table.assign(is_direct=table["credited_id"] == DIRECT, size=-size.round(9))
+    order = order.sort_values(["is_direct", "size", "credited_id"])
+    kept = [*range(len(ids)), *range(len(ids) + 1, len(table))]
+    slots = _Shares(tuple(every), shares.sums[:, kept], shares.totals, shares.weights)
+    return table.loc[order.index].reset_index(drop=True), slots
+
+
+def _shares(sums: TargetSums, model: str, ids: Sequence[str], without: int, resampling: Resampling) -> _Shares:
+    """Columns as in the credit table: the ids, (direct), the ids without credit."""
+    if model == "markov" and sums.buckets == 1:
+        return _Shares(tuple(ids), np.zeros((1, len(ids) + 1 + without)), np.ones(1), _NONE)
+    if model == "markov":
+        pseudo = _pseudo_values(sums)
+        rows = np.hstack([pseudo, np.zeros((len(pseudo), without))])
+        few = resampling.few_weights
+        weights = _NONE if few is None else few[:, : len(rows)]
+        return _Shares(tuple(ids), rows, np.ones(len(rows)), weights)
+    matrix = sums.matrix(model, sums.measure)
+    return _Shares(
+        tuple(ids),
+        np.hstack([matrix, np.zeros((len(matrix), without))]),
+        sums.total[sums.measure],
+        _NONE if resampling.weights is None else resampling.weights,
+    )
+
+
+def _markov_credit(sums: TargetSums) -> tuple[tuple[str, ...], dict[str, Floats]]:
+    assert sums.markov is not None
+    shares = sums.markov.result.shares
+    credit = {
+        name: np.append(shares * sums.matched[name].sum(), sums.direct(name).sum())
+        for name in ("conversions", "amount")
+    }
+    return sums.markov_ids, credit
+
+
+def _left_out(sums: TargetSums) -> tuple[Floats, Floats]:
+    """Shares of all there is, without one bucket of 64 each, and with all; ``(direct)`` last."""
+    assert sums.markov is not None
+    total, matched = (one[sums.measure].reshape(64, -1).sum(axis=1) for one in (sums.total, sums.matched))
+    part = (matched.sum() - matched) / (total.sum() - total)
+    left_out = np.hstack([sums.markov.left_out * part[:, None], 1 - part[:, None]])[sums.markov.is_filled]
+    whole = matched.sum() / total.sum()
+    return left_out, np.append(sums.markov.result.shares * whole, 1 - whole)
+
+
+def _pseudo_values(sums: TargetSums) -> Floats:
+    """One row per bucket whose mean is the share and whose spread is the jackknife's (Tukey)."""
+    left_out, share = _left_out(sums)
+    count = len(left_out)
+    return count * share - (count - 1) * left_out
+
+
+def _add_markov_interval(table: pd.DataFrame, sums: TargetSums, without: int, confidence_level: float) -> None:
+    """Delete-one-bucket jackknife on the logit scale, over 64 buckets."""
+    left_out, share = _left_out(sums)
+    count = len(left_out)
+    with np.errstate(all="ignore"):
+        deleted, middle = np.log(left_out / (1 - left_out)), np.log(share / (1 - share))
+        squares = ((deleted - deleted.mean(axis=0)) ** 2).sum(axis=0)
+        half = stats.t.ppf(0.5 + confidence_level / 2, max(count - 1, 1)) * np.sqrt((count - 1) / count * squares)
+        good = np.isfinite(half) & (half > 1e-12) & np.isfinite(middle) & (sums.effective >= MINIMUM_EFFECTIVE)
+        bounds = [np.where(good, 1 / (1 + np.exp(-(middle + side * half))), np.nan) for side in (-1, 1)]
+    nothing = np.full(without, np.nan)
+    table["ci_lower"], table["ci_upper"] = (np.concatenate([one, nothing]) for one in bounds)
+    table["effective_buyers"] = np.nan
+    few = "few_effective_buyers" if sums.effective < MINIMUM_EFFECTIVE else "no_variation"
+    table["reason"] = pd.Series(few, index=table.index, dtype=object).mask(np.concatenate([good, nothing > 0]), None)
+
+
+def _differences(sums: TargetSums, shares: _Shares, most: int, resampling: Resampling) -> pd.DataFrame:
+    """All pairs among the largest, the larger first."""
+    size = shares.sums.sum(axis=0)
+    largest = np.lexsort((np.array(shares.ids), -size.round(9)))[:most]
+    largest = largest[size[largest] > 0]
+    pairs = np.array([(a, b) for place, a in enumerate(largest) for b in largest[place + 1 :]]).reshape(-1, 2)
+    if not len(pairs):
+        return pd.DataFrame(columns=DIFFERENCE_COLUMNS)
+    found = simultaneous_differences(
+        shares.sums,
+        shares.totals,
+        pairs,
+        shares.weights,
+        confidence_level=resampling.confidence_level,
+        effective_total=sums.effective,
+    )
+    ids = np.array(shares.ids, dtype=object)
+    return pd.DataFrame(
+        {
+            "credited_id": ids[pairs[:, 0]],
+            "other_id": ids[pairs[:, 1]],
+            "difference": found.estimate,
+            "ci_lower": found.lower,
+            "ci_upper": found.upper,
+            "is_different": found.is_different,
+            "reason": found.reason,
+        }
+    )
+
+
+def _ranks(sums: TargetSums, shares: _Shares, resampling: Resampling) -> pd.DataFrame:
+    """Ranks of the largest; where there are very many ids, the others have none."""
+    size = shares.sums.sum(axis=0)
+    largest = np.lexsort((np.array(shares.ids), -size.round(9)))[:MOST_RANKED]
+    rank, lower, upper = rank_intervals(
+        shares.sums[:, largest],
+        shares.totals,
+        shares.weights,
+        confidence_level=resampling.confidence_level,
+        effective_total=sums.effective,
+    )
+    few = sums.effective < MINIMUM_EFFECTIVE
+    table = pd.DataFrame(
+        {
+            "credited_id": np.array(shares.ids, dtype=object)[largest],
+            "rank": rank,
+            "rank_lower": np.where(few, np.nan, lower),
+            "rank_upper": np.where(few, np.nan, upper),
+            "tied_count": np.where(few, np.nan, upper - lower),
+            "reason": "few_effective_buyers" if few else None,
+        }
+    )
+    return table.sort_values("rank", ignore_index=True)
+
+
+def model_agreement(credit: pd.DataFrame) -> pd.DataFrame:
+    """How far apart are the models for each slot? One row per target and credited id, widest band first.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``lowest_share`` and ``highest_share`` over the models that share out (participation does not), of money
+        where there is some, with the model that gives each; ``spread``, their difference; ``lowest_rank`` and
+        ``highest_rank``, the best and the worst place among the slots that a model gives.
+    """
+    shared = credit[~credit["model"].isin(UNSHARED) & (credit["credited_id"] != DIRECT)]
+    if shared.empty:
+        return pd.DataFrame(columns=AGREEMENT_COLUMNS)
+    share = shared["amount_share"].where(shared["amount_share"].notna(), shared["conversion_share"])
+    shared = shared.assign(share=share)
+    shared["rank"] = shared.groupby(["target", "model"])["share"].rank(ascending=False, method="min")
+    order = {target: place for place, target in enumerate(shared["target"].unique())}
+    wide, ranks = (
+        shared.pivot(index=["target", "credited_id"], columns="model", values=name) for name in ("share", "rank")
+    )
+    wide = wide[wide.notna().any(axis=1)]
+    table = pd.DataFrame(
+        {
+            "lowest_share": wide.min(axis=1),
+            "lowest_model": wide.idxmin(axis=1),
+            "highest_share": wide.max(axis=1),
+            "highest_model": wide.idxmax(axis=1),
+            "spread": wide.max(axis=1) - wide.min(axis=1),
+            "lowest_rank": ranks.min(axis=1),
+            "highest_rank": ranks.max(axis=1),
+        }
+    ).reset_index()
+    keys = table.assign(place=table["target"].map(order), wide=-table["spread"].round(12))
+    return table.loc[keys.sort_values(["place", "wide", "credited_id"]).index].reset_index(drop=True)[AGREEMENT_COLUMNS]
