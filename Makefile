@@ -5,13 +5,16 @@ BIN := $(VENV)/bin
 OUT ?= out
 SAMPLE := data/sample
 
-.PHONY: report test check bench lab setup setup-tests lock measure-truth clean
+.PHONY: report test test-all check bench lab setup setup-tests lock measure-truth clean
 .DEFAULT_GOAL := report
 
 report: setup $(SAMPLE)/truth.json  ## sample shop, the three notebooks, one page that links them
 	@$(BIN)/workbench batch notebooks/plan.yml --out $(OUT)
 
-test: setup-tests  ## all tests
+test: setup-tests  ## the tests, without those that take long
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+
+test-all: setup-tests  ## all tests, as continuous integration runs them
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: setup-tests  ## format, lint, types

@@ -99,11 +99,17 @@ def test_two_shops_stay_apart(on_both, tmp_path):
 
 
 @pytest.mark.engine
-def test_a_lookback_beyond_the_windows_is_refused_with_words(on_both, tmp_path):
-    folder = write_shop(
-        tmp_path / "shop", events=frame("user_id event_at event slot_id", ("u", "2026-03-01", "view_promotion", "s"))
-    )
+def test_a_long_lookback_holds_on_both_but_for_robots(on_both, tmp_path):
+    """A click 29 days before two carts counts on both engines; for a user with 101 carts ClickHouse has no window so long."""
+    rows = [("u", "2026-03-01", "select_promotion", "s"), ("u", "2026-03-30", "add_to_cart", None)]
+    asked = {"lookback_hours": 720, "targets": ["add_to_cart"], "models": ["linear"], "bootstrap_replicates": 0}
+    folder = write_shop(tmp_path / "people", events=frame("user_id event_at event slot_id", *rows))
+    for shop in on_both(folder):
+        credit = attribute_slots(shop, **asked).tables["slot_credit"].set_index("credited_id")
+        assert credit["conversion_credit"].to_dict() == {"s": 1.0, "(direct)": 0.0}
+    rows += [("u", f"2026-03-30 01:{number // 60:02d}:{number % 60:02d}", "add_to_cart", None) for number in range(101)]
+    folder = write_shop(tmp_path / "robots", events=frame("user_id event_at event slot_id", *rows))
     duckdb, clickhouse = on_both(folder)
-    assert attribute_slots(duckdb, lookback_hours=720)
-    with pytest.raises(ValueError, match="on ClickHouse windows reach 596 hours"):
-        attribute_slots(clickhouse, lookback_hours=720)
+    assert attribute_slots(duckdb, **asked).tables["slot_credit"]["conversion_credit"].tolist() == [102.0, 0.0]
+    with pytest.raises(ValueError, match="1 users have more than 100 add_to_cart"):
+        attribute_slots(clickhouse, **asked)

@@ -258,6 +258,7 @@ ON_BOTH = {
 
 @pytest.mark.engine
 @pytest.mark.parametrize("declared", [False, True])
+@pytest.mark.slow
 def test_same_on_clickhouse(tmp_path, declared):
     """Every way to every number; ``declared``: columns without nulls say so, and no order is unpaid."""
     pytest.importorskip("chdb", reason="chdb is not installed: pip install 'workbench[engines-test]'")

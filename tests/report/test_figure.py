@@ -6,7 +6,7 @@ import fake
 import pytest
 
 from workbench.report.block import link, without_links
-from workbench.report.figure import Figures, is_composed
+from workbench.report.figure import Figures, _joined, is_composed
 from workbench.report.scrub import safe_name, scrub
 
 
@@ -82,3 +82,8 @@ def test_passwords_are_replaced_also_when_quoted():
     url = "postgres://me:hunter%40two@host.example:5432/db"
     texts = ["password hunter@two at host.example", f"cannot open {url}", {"a": [1, None, "hunter%40two"]}]
     assert "two" not in json.dumps(scrub(texts, url))
+
+
+def test_lines_of_a_chinese_title_join_without_a_space():
+    assert _joined(["前三十个位置占", "坑位贡献的七成"]) == "前三十个位置占坑位贡献的七成"
+    assert _joined(["one line", "and 另一行"]) == "one line and 另一行"

@@ -176,6 +176,9 @@ def test_without_events_or_orders(tmp_path):
         ({"top_n": 0}, "top_n"),
         ({"bootstrap_replicates": 50}, "below 200 draws the ends of an interval are chance"),
         ({"bootstrap_replicates": -1}, "bootstrap_replicates is -1; it must be a whole number of at least 0"),
+        ({"seed": -1}, "seed is -1; it must be a whole number of at least 0"),
+        ({"targets": "purchase"}, 'targets is the text "purchase"; give a list: ["purchase"]'),
+        ({"targets": ["select_promotion"]}, "every touch would earn itself"),
         ({"markov_states": 1}, "markov_states is 1; it must be a whole number of at least 2"),
         ({"markov_states": 5000}, "solved exactly for at most 2000 states"),
     ],
@@ -298,3 +301,50 @@ def test_one_large_buyer_is_told_and_ranks_are_empty(tmp_path):
     assert set(tables["slot_credit"]["reason"]) == {"few_effective_buyers"}
     assert tables["slot_ranks"]["rank_lower"].isna().all()
     assert not tables["slot_differences"]["is_different"].any()
+
+
+def test_refunds_that_eat_everything_leave_shares_of_orders(tmp_path):
+    """Every order is refunded whole: there is no amount to share, so conversions are shared."""
+    clicks = [(f"u{i}", "2026-03-01 10:00", "select_promotion", "ab"[i % 2]) for i in range(60)]
+    orders = [(i, f"u{i}", "2026-03-01 11:00", "2026-03-01 11:00", 9.99, 9.99) for i in range(60)]
+    tables = {
+        "events": frame("user_id event_at event slot_id", *clicks),
+        "orders": frame("order_id user_id submitted_at paid_at gross_amount refund_amount", *orders),
+    }
+    shop = open_shop(write_shop(tmp_path / "shop", **tables))
+    credit = attribute_slots(shop, targets=["purchase"], net_of_refunds=True).tables["slot_credit"]
+    assert credit["amount_share"].isna().all()
+    assert credit[credit["model"] == "linear"].set_index("credited_id")["conversion_share"]["a"] == 0.5
+
+
+def test_orders_of_nobody_are_many_people(tmp_path):
+    """A third of the orders name no user: (direct) has an interval, and a note says so."""
+    clicks = [(f"u{i}", "2026-03-01 10:00", "select_promotion", "ab"[i % 2]) for i in range(400)]
+    orders = [(i, f"u{i}", "2026-03-01 11:00", "2026-03-01 11:00", 10.0) for i in range(400)]
+    orders += [(i, None, "2026-03-01 11:00", "2026-03-01 11:00", 10.0) for i in range(400, 600)]
+    analysis = attribute_slots(small(tmp_path, *clicks, orders=orders), targets=["purchase"], models=["linear"])
+    credit = analysis.tables["slot_credit"].set_index("credited_id")
+    assert credit.loc["(direct)", "conversion_credit"] == pytest.approx(200)
+    assert credit["ci_lower"].notna().all()
+    assert any("33.3% of paid orders name no user" in note for note in analysis.notes)
+
+
+def test_participation_alone_counts_orders_as_they_are(tmp_path):
+    clicks = [("u", f"2026-03-01 10:0{i}", "select_promotion", "abc"[i]) for i in range(3)]
+    orders = [(1, "u", "2026-03-01 11:00", "2026-03-01 11:00", 10.0)]
+    analysis = attribute_slots(small(tmp_path, *clicks, orders=orders), models=["participation"], targets=["purchase"])
+    assert analysis.headline.verdict.startswith("100.0% of 1 paid orders followed a slot click")
+
+
+def test_orders_that_no_click_leads_to_are_told_why(tmp_path):
+    clicks = [("u", "2026-03-01 10:00", "select_promotion", "a")]
+    orders = [(1, "someone else", "2026-03-01 11:00", "2026-03-01 11:00", 10.0)]
+    verdict = attribute_slots(small(tmp_path, *clicks, orders=orders)).headline.verdict
+    assert "None of 1 paid orders can be traced to a slot: no buyer has a touch that counts" in verdict
+
+
+def test_reserved_ids_are_refused(tmp_path):
+    clicks = [("u", "2026-03-01 10:00", "select_promotion", "(direct)")]
+    orders = [(1, "u", "2026-03-01 11:00", "2026-03-01 11:00", 10.0)]
+    with pytest.raises(TableError, match="Rename this id in the source"):
+        attribute_slots(small(tmp_path, *clicks, orders=orders))

@@ -9,6 +9,7 @@ from shops import frame
 
 from workbench import open_shop
 from workbench.slot import attribute_slots
+from workbench.slot.attribution import DEFAULT_MODELS
 from workbench.slot.model_error import COLUMNS, model_error
 from workbench.source.simulate.browsing import make_places
 from workbench.source.simulate.buying import buy
@@ -136,14 +137,13 @@ def test_arguments_stay_as_they_were_and_row_order_does_not_matter():
 
 
 @pytest.fixture(scope="module")
-def sample_credit(sample):
-    targets = ("purchase", "begin_checkout", "add_to_cart", "view_item")
-    return attribute_slots(sample, timezone="Asia/Shanghai", targets=targets).tables["slot_credit"]
+def sample_credit(analysed):
+    return analysed(attribute_slots).tables["slot_credit"]
 
 
 def test_on_the_sample_every_model_is_wrong_by_more_than_chance(sample, sample_credit):
     found = model_error(sample_credit, sample.truth)
-    assert len(found) == 4 * 3
+    assert len(found) == 4 * len(DEFAULT_MODELS)
     numbers = found.drop(columns=["target", "model", "largest_error_slot_id", "misplaced_amount_share"])
     assert np.isfinite(numbers.to_numpy(dtype=float)).all()
     assert np.isfinite(found.loc[found["target"] == "purchase", "misplaced_amount_share"]).all()

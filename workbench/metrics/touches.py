@@ -33,7 +33,8 @@ def promotion_counts(events: ir.Table, period: Period, by: str) -> ir.Table:
     )
 
 
-def unnamed_touches(events: ir.Table, touch: str, period: Period) -> ir.Table:
-    """One row: ``rows``, touches of the period that name no slot and can credit none."""
+def unnamed_touches(events: ir.Table, touch: str, period: Period, *, contents_count: bool) -> ir.Table:
+    """One row: ``rows``, touches of the period that name no slot (and no content, if those count) and credit none."""
     inside = events.filter(events.event == touch, events.event_ms >= period.start_ms, events.event_ms < period.end_ms)
-    return inside.filter(inside.slot_id.isnull()).aggregate(rows=_.count())
+    unnamed = inside.slot_id.isnull() & inside.content_id.isnull() if contents_count else inside.slot_id.isnull()
+    return inside.filter(unnamed).aggregate(rows=_.count())

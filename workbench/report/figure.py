@@ -103,7 +103,14 @@ def _take_title(spec: dict[str, Any]) -> tuple[str, str]:
 
 
 def _joined(text: Any) -> str:
-    return " ".join(str(line) for line in text) if isinstance(text, list) else str(text or "")
+    """Lines of a title as one; between two Chinese characters there is no space."""
+    if not isinstance(text, list):
+        return str(text or "")
+    whole = ""
+    for line in map(str, text):
+        is_tight = whole and line and ord(whole[-1]) > 0x2E7F and ord(line[0]) > 0x2E7F
+        whole += line if is_tight or not whole else f" {line}"
+    return whole
 
 
 def _fit(spec: dict[str, Any], width: int, highest: int | None) -> None:

@@ -16,7 +16,7 @@ from workbench.metrics.journeys import CreditTo, JourneyRules, Sales
 from workbench.metrics.orders import paid_in_period, paid_orders
 from workbench.metrics.touches import promotion_counts, unnamed_touches
 from workbench.parameters import check_choices, check_names, check_positive, check_rate
-from workbench.period import HOUR_MS, Period
+from workbench.period import Period
 from workbench.slot.attributable import attributable_rate
 from workbench.slot.concentration import check_top_n, slot_concentration
 from workbench.slot.content import content_metrics
@@ -49,6 +49,8 @@ DEFAULT_MODELS = ("first", "last", "linear", "position_based", "time_decay", "ma
 TARGETS = ("view_item", "add_to_cart", "begin_checkout", "purchase")
 CREDIT_TO = ("slot_id", "content_id", "page", "floor")
 KEY_EVENTS = ("view_item", "add_to_cart")
+MOST_COMPARED = 60
+"""Slots compared in pairs at most."""
 MOST_HALF_LIVES = 500
 """In a lookback of more half-lives than this, weights of early touches fall below what numbers hold."""
 
@@ -121,7 +123,7 @@ def attribute_slots(
     net_of_refunds
         Whether refunds are taken off the amount of purchases.
     top_n
-        So many page positions are held against the benchmark; so many slots are compared in pairs.
+        So many page positions are held against the benchmark; so many slots (at most 60) are compared in pairs.
     markov_states
         Most states of the Markov chain; where more were touched, the less touched become ``(other)``.
     bootstrap_replicates
@@ -143,7 +145,7 @@ def attribute_slots(
     """
     rules = JourneyRules(touch, credit_to, lookback_hours, key_event, match_on, reset_after_order, net_of_refunds)
     weights = Weights(half_life_hours, tuple(position_weights), markov_states)  # type: ignore[arg-type]
-    _check(rules, weights, models, targets, confidence_level, top_n, bootstrap_replicates)
+    _check(rules, weights, models, targets, confidence_level, top_n, bootstrap_replicates, seed)
     shop.require("slot_attribution", "events")
     _check_data(shop, rules, targets)
     period = shop.period(start_date, end_date, timezone)
@@ -177,17 +179,18 @@ def attribute_slots(
         amount_by_slot=amounts,
         confidence_level=confidence_level,
     )
+    enough = by_slot is not None and by_slot.effective >= MINIMUM_EFFECTIVE
+    own_ranks = ranks[(ranks["model"] == model) & (credit_to == "slot_id")]
     focus = slot_focus(
         metrics,
         counts,
-        _long(by_slot, model),
-        shop.has_money,
+        _long(by_slot, model) if touch == CLICK else None,
+        shop.has_money and enough,
         leak.table,
-        ranks[ranks["model"] == model],
+        own_ranks,
         confidence_level,
     )
     orders_by_slot = _by_bucket(by_slot, model, "conversions")
-    enough = by_slot is not None and by_slot.effective >= MINIMUM_EFFECTIVE
     content = content_metrics(
         shop, period, credit=_content_credit(credits.by_content, model), confidence_level=confidence_level
     )
@@ -217,6 +220,7 @@ def attribute_slots(
         "attributable_rate": attributable_rate(shop, sales, rules, period),
         "model_error": model_error(credit, shop.truth if whole else None),
     }
+    paid, nobody = _paid_counts(shop, period)
     facts = Facts(
         rules=rules,
         models=tuple(models),
@@ -224,13 +228,14 @@ def attribute_slots(
         sums=credits.every,
         has_intervals=bootstrap_replicates > 0,
         markov_states=markov_states,
-        unnamed_count=_unnamed(shop, touch, period),
+        unnamed_count=_unnamed(shop, rules, period),
+        user_ids_known=shop.user_ids_known,
+        nobody_share=nobody / paid if paid else 0.0,
         floors_are_shared=credit_to == "floor" and names["page"].nunique() > 1,
         leak=leak,
         retention=retention,
         content=content,
     )
-    has_orders = _has_paid_orders(shop, period)
     return Analysis(
         name="slot_attribution",
         lang=lang,
@@ -239,7 +244,7 @@ def attribute_slots(
         headline=slot_headline(tables, period, lang, models, facts, top_n=top_n, has_orders_table=shop.has("orders")),
         findings=slot_findings(tables, lang, models, facts, top_n=top_n),
         notes=slot_notes(shop, lang, tables, facts),
-        flags=shop.flags(period, lang, has_orders=has_orders),
+        flags=shop.flags(period, lang, has_orders=paid > 0),
     )
 
 
@@ -254,8 +259,16 @@ def _check(
     confidence_level: float,
     top_n: int,
     bootstrap_replicates: int,
+    seed: int,
 ) -> None:
     """Refuse arguments that cannot be used, before any query."""
+    for name, words in (("targets", targets), ("models", models)):
+        if isinstance(words, str):
+            raise ParameterError(f'{name} is the text "{words}"; give a list: ["{words}"].')
+    if rules.touch in targets:
+        raise ParameterError(
+            f"targets: {rules.touch} is what touches are; every touch would earn itself. Leave it out of the targets."
+        )
     check_rate("confidence_level", confidence_level)
     check_positive("lookback_hours", rules.lookback_hours, "hours")
     check_positive("half_life_hours", weights.half_life_hours, "hours")
@@ -271,6 +284,7 @@ def _check(
     if rules.match_on is not None:
         check_choices("match_on", [rules.match_on], ("product_id",))
     for name, given, least in (
+        ("seed", seed, 0),
         ("bootstrap_replicates", bootstrap_replicates, 0),
         ("markov_states", weights.markov_states, 2),
     ):
@@ -296,6 +310,10 @@ def _check(
 def _check_data(shop: Shop, rules: JourneyRules, targets: Sequence[str]) -> None:
     """Refuse what the shop does not hold."""
     _check_targets(shop, targets)
+    if rules.touch == EXPOSURE and not _events_there(shop, [EXPOSURE]):
+        raise ParameterError(
+            f'touch: no event "{EXPOSURE}" in the data, so that no touch could ever count. Use {CLICK}.'
+        )
     if rules.match_on:
         missing = [] if shop.has("events", "product_id") else ["events.product_id"]
         missing += [] if shop.has("order_lines", "product_id") or not shop.has("orders") else ["order_lines.product_id"]
@@ -318,12 +336,6 @@ def _check_data(shop: Shop, rules: JourneyRules, targets: Sequence[str]) -> None
     if rules.credit_to == "content_id" and not shop.has("events", "content_id"):
         raise ParameterError(
             f"credit_to: content_id needs events.content_id, which {shop.name} does not have. Use slot_id."
-        )
-    longest = 2**31 / HOUR_MS
-    if shop.engine.kind == "clickhouse" and rules.lookback_hours > longest and not rules.reset_after_order:
-        raise ParameterError(
-            f"lookback_hours is {rules.lookback_hours:g} without reset_after_order; on ClickHouse windows reach "
-            f"{int(longest)} hours. Shorten it, set reset_after_order, or open the same data with DuckDB."
         )
 
 
@@ -392,9 +404,10 @@ def _collect(
     if not shop.has("orders"):
         return _Credits(every, None, None)
     model = shown_model(models)
-    aside = [model if model != "markov" else "linear"]
+    is_rule = model not in ("markov", "participation")
+    aside = [model if is_rule else "linear"]
     own = {name: every.get("purchase") if rules.credit_to == name else None for name in ("slot_id", "content_id")}
-    if model == "markov":
+    if not is_rule:
         own = dict.fromkeys(own)
     by_slot = own["slot_id"] or credit("purchase", replace(rules, credit_to="slot_id"), aside)
     by_content = None
@@ -403,15 +416,18 @@ def _collect(
     return _Credits(every, by_slot, by_content)
 
 
-def _unnamed(shop: Shop, touch: str, period: Period) -> int:
-    return int(shop.collect(unnamed_touches(shop.events, touch, period))["rows"].item())
+def _unnamed(shop: Shop, rules: JourneyRules, period: Period) -> int:
+    found = unnamed_touches(shop.events, rules.touch, period, contents_count=rules.credit_to == "content_id")
+    return int(shop.collect(found)["rows"].item())
 
 
-def _has_paid_orders(shop: Shop, period: Period) -> bool:
+def _paid_counts(shop: Shop, period: Period) -> tuple[int, int]:
+    """Paid orders of the period, and those of them that name no user."""
     if not shop.has("orders"):
-        return False
+        return 0, 0
     inside = paid_in_period(paid_orders(shop.orders), period)
-    return bool(shop.collect(inside.aggregate(orders=inside.count()))["orders"].item())
+    found = shop.collect(inside.aggregate(orders=inside.count(), nobody=inside.user_id.isnull().cast("int64").sum()))
+    return int(found["orders"].item()), int(found["nobody"].fillna(0).item())
 
 
 def slot_names(shop: Shop) -> pd.DataFrame:

@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from workbench.errors import EstimationError, ParameterError
+from workbench.contract import CENT, DIRECT
+from workbench.errors import EstimationError, ParameterError, TableError
 from workbench.metrics.credit import rule_credit
 from workbench.metrics.journeys import (
+    MANY_CONVERSIONS,
     ORDER_TARGETS,
     JourneyRules,
     Sales,
@@ -24,7 +26,7 @@ from workbench.metrics.journeys import (
 )
 from workbench.metrics.robots import robot_credit, robot_moves
 from workbench.metrics.transitions import converting_moves, leaving_moves
-from workbench.period import Period
+from workbench.period import HOUR_MS, Period
 from workbench.source.shop import Shop
 from workbench.stats.intervals import effective_count
 from workbench.stats.markov import (
@@ -99,7 +101,7 @@ class TargetSums:
         """What has no touch, by bucket; differences that are rounding alone are 0."""
         left = self.total[measure] - self.matched[measure]
         none = self.total["conversions"] - self.matched["conversions"] < 1e-9
-        return np.where(none | (np.abs(left) < 1e-9 * np.maximum(self.total[measure], 1.0)), 0.0, left)
+        return np.where(none | (np.abs(left) < 1e-7), 0.0, left)
 
     def matrix(self, model: str, measure: str) -> Floats:
         """Credit by bucket, shape (buckets, ids + 1), ``(direct)`` last."""
@@ -147,6 +149,13 @@ def _way(shop: Shop, touched: ir.Table, converted: ir.Table, rules: JourneyRules
     if target == "purchase" and rules.reset_after_order:
         return "nearest"
     if rules.key_event is None:
+        longest = 2**31 // HOUR_MS
+        if shop.engine.kind == "clickhouse" and rules.lookback_hours > longest:
+            raise ParameterError(
+                f"lookback_hours is {rules.lookback_hours:g}; {busy_users:,} users have more than {MANY_CONVERSIONS} "
+                f"{target}, and for them ClickHouse's windows reach {longest} hours. Shorten it, leave {target} out of the "
+                "targets, or open the same data with DuckDB."
+            )
         return "split"
     met = shop.collect(reach(touched, converted)).iloc[0]
     if met["pairs"] > MOST_PAIRS:
@@ -188,7 +197,8 @@ def _credit(
     found = rule_credit(pairs(*people, rules, by_nearest=way == "nearest"), rules, **asked)  # type: ignore[arg-type]
     if robots is None:
         return found
-    other = robot_credit(*robots, sales.orders, rules, **asked).select(found.columns)  # type: ignore[arg-type]
+    orders = None if sales.orders is None else sales.orders.semi_join(busy_users(converted), "user_id")
+    other = robot_credit(*robots, orders, rules, **asked).select(found.columns)  # type: ignore[arg-type]
     union = ibis.union(found, other)
     return union.group_by(keys).aggregate(**{name: union[name].sum() for name in found.columns if name not in keys})
 
@@ -200,11 +210,19 @@ def _arranged(
     numbers = [name for name in cells.columns if name not in ("credited_id", "user_bucket")]
     cells[numbers] = cells[numbers].astype("float64").fillna(0.0)
     ids = np.sort(cells["credited_id"].unique().astype(str))
+    if DIRECT in ids or OTHER in ids:
+        raise TableError(
+            f'slot ids: "{DIRECT if DIRECT in ids else OTHER}" is used by the tables of this report for something else. '
+            "Rename this id in the source, or with values in a mapping (data/README.md)."
+        )
     cells["item"] = np.searchsorted(ids, cells["credited_id"].astype(str))
     cells["bucket"] = _numbers(cells["user_bucket"]) if by_bucket else 0
+    # Shares of a total that refunds have eaten up mean nothing: then conversions are shared.
+    has_amount = has_amount and everything["amount"].fillna(0.0).sum() > CENT / 2
     measures, measure = ("conversions", "amount"), "amount" if has_amount else "conversions"
     known = everything[everything["user_bucket"].notna()]
     carried = known[measure].sum()
+    everything = _spread(everything) if by_bucket and everything["user_bucket"].isna().any() else everything
     everything["bucket"] = _numbers(everything["user_bucket"]) if by_bucket else 0
     return TargetSums(
         target=target,
@@ -221,8 +239,18 @@ def _arranged(
 
 
 def _numbers(user_bucket: pd.Series) -> NDArray[np.int64]:
-    """Buckets as numbers; users that are not known lie in the first."""
-    return user_bucket.fillna("00").map(lambda two: int(two, 16)).to_numpy(dtype=np.int64)
+    """Buckets as numbers."""
+    return user_bucket.map(lambda two: int(two, 16)).to_numpy(dtype=np.int64)
+
+
+def _spread(everything: pd.DataFrame) -> pd.DataFrame:
+    """Conversions without a user are many unknown people, not one: spread them evenly over the buckets."""
+    nobody = everything["user_bucket"].isna()
+    every = pd.DataFrame({"user_bucket": [f"{number:02x}" for number in range(256)]})
+    spread = everything[~nobody].merge(every, on="user_bucket", how="right").fillna(0.0)
+    for name in ("conversions", "amount"):
+        spread[name] += everything.loc[nobody, name].fillna(0.0).sum() / 256
+    return spread
 
 
 def _by_bucket(table: pd.DataFrame, column: str, buckets: int) -> Floats:
@@ -252,7 +280,8 @@ def _with_markov(
     people, robots = _split(way, touched, converted)
     moves = converting_moves(pairs(*people, rules, by_nearest=way == "nearest"), rules)
     if robots is not None:
-        moves = ibis.union(moves, robot_moves(*robots, sales.orders, rules).select(moves.columns))
+        orders = None if sales.orders is None else sales.orders.semi_join(busy_users(converted), "user_id")
+        moves = ibis.union(moves, robot_moves(*robots, orders, rules).select(moves.columns))
     converting = shop.collect(moves)
     leaving = shop.collect(leaving_moves(touched, converted, rules, period))
     if leaving.empty:

@@ -38,9 +38,10 @@ ONE_TOUCH = 0.9
 
 
 def shown_model(models: Sequence[str]) -> str:
-    """The model that the first screen speaks of: linear if it was run, else the last one that shares credit out."""
-    sharing = [one for one in models if one != "participation"] or list(models)
-    return "linear" if "linear" in models else sharing[-1]
+    """The model that the first screen speaks of: linear if it was run, else the last rule that shares credit out."""
+    rules = [one for one in models if one not in ("participation", "markov")]
+    rest = [one for one in models if one != "participation"] or list(models)
+    return "linear" if "linear" in models else (rules or rest)[-1]
 
 
 def purchases_of(credit: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
@@ -99,8 +100,12 @@ def _verdict(
     if metrics.empty:
         return say(
             lang,
-            f"No slot was shown or clicked from {period.start_date} to {period.last_date}.",
-            f"{period.start_date} 至 {period.last_date} 没有坑位曝光或点击。",
+            f"No slot was shown or clicked from {period.start_date} to {period.last_date}."
+            if not facts.unnamed_count
+            else f"{format_count(facts.unnamed_count)} touches name no slot: fill slot_id at the source.",
+            f"{period.start_date} 至 {period.last_date} 没有坑位曝光或点击。"
+            if not facts.unnamed_count
+            else f"{format_count(facts.unnamed_count)} 次触点没有坑位编号：请在数据源补全 slot_id。",
         )
     purchases = purchases_of(tables["slot_credit"], models)
     if purchases.empty:
@@ -113,13 +118,23 @@ def _verdict(
             why = say(lang, "without an orders table nothing is attributed", "没有 orders 表，无法归因")
         elif not asked:
             why = say(lang, "purchase is not among the targets", "目标中没有 purchase")
+        elif facts.sums["purchase"].total["conversions"].sum():
+            why = say(lang, "markov refuses to attribute them; add another model", "markov 无法归因，请加选其他模型")
         return say(
             lang,
             f"{format_count(seen)} exposures and {format_count(clicked)} clicks ({rate}); {why}.",
             f"曝光 {format_count(seen)} 次，点击 {format_count(clicked)} 次（{rate}）；{why}。",
         )
-    share = 1 - purchases.loc[purchases["credited_id"] == DIRECT, "conversion_share"].sum()
-    orders = format_count(purchases["conversion_credit"].sum())
+    sums = facts.sums["purchase"]
+    paid, matched = sums.total["conversions"].sum(), sums.matched["conversions"].sum()
+    if not matched:
+        count = format_count(paid)
+        return say(
+            lang,
+            f"None of {count} paid orders can be traced to a slot: {_why_untraced(facts)[0]}.",
+            f"{count} 笔支付订单均无法追溯到坑位：{_why_untraced(facts)[1]}。",
+        )
+    share, orders = matched / paid, format_count(paid)
     touch = say(lang, *(("click", "点击") if facts.rules.touch == "select_promotion" else ("exposure", "曝光")))
     top = _top_sentence(tables, lang, top_n)
     none = _why_none(metrics, facts, lang) if tables["slot_focus"].empty else ""
@@ -128,6 +143,25 @@ def _verdict(
         f"{format_rate(share)} of {orders} paid orders followed a slot {touch}. {top}"
         f"{none}{' ' if none else ''}Attribution is not incrementality.",
         f"{orders} 笔支付订单中 {format_rate(share)} 之前有坑位{touch}。{top}{none}归因不等于增量。",
+    )
+
+
+def _why_untraced(facts: Facts) -> tuple[str, str]:
+    """Why no order has a touch."""
+    rules = facts.rules
+    if not facts.user_ids_known:
+        return (
+            "the source cannot tell people apart, so that no click leads to an order",
+            "数据源无法区分用户，点击与订单无法关联",
+        )
+    if rules.match_on and not rules.key_event:
+        return (
+            "no touch carries the product of an order line; key_event view_item may link them",
+            "触点没有与订单行一致的商品；可设 key_event 为 view_item",
+        )
+    return (
+        "no buyer has a touch that counts; are the user ids of events and orders the same, is the lookback too short",
+        "没有买家有符合规则的触点；请核对行为与订单的用户编号及回溯时长",
     )
 
 
@@ -144,7 +178,7 @@ def _top_sentence(tables: Tables, lang: Language, top_n: int) -> str:
     if not top.is_informative:
         return say(
             lang,
-            f"There are only {place} positions, fewer than the first {top_n}. ",
+            f"There are only {place} positions, no more than the first {top_n}. ",
             f"共 {place} 个位置，不足前 {top_n} 位。",
         )
     span = format_interval(top.row["ci_lower"], top.row["ci_upper"])
@@ -265,15 +299,15 @@ def _attributable(purchases: pd.DataFrame, lang: Language, models: Sequence[str]
     key = {"target": "purchase", "model": shown_model(models), "credited_id": DIRECT}
     text = say(
         lang,
-        f"{format_rate(direct)} of paid orders had no touch of a slot before them; {format_rate(1 - direct)} had one.",
-        f"{format_rate(direct)} 的支付订单之前没有坑位触点，{format_rate(1 - direct)} 有。",
+        f"{format_rate(direct)} of paid orders had no touch that counts before them; {format_rate(1 - direct)} had one.",
+        f"{format_rate(direct)} 的支付订单之前没有符合规则的坑位触点，{format_rate(1 - direct)} 有。",
     )
     return [Finding("untouched_share", text, Cell("slot_credit", key, "conversion_share"), direct)]
 
 
 def _leaders(tables: Tables, purchases: pd.DataFrame, lang: Language, models: Sequence[str]) -> list[Finding]:
     """The three with most credit, each with the interval of its share and of its rank."""
-    names = tables["slot_metrics"].set_index("slot_id")["slot_name"].to_dict()
+    names = _names(tables, purchases["credit_to"].iloc[0])
     model = shown_model(models)
     ranks = tables["slot_ranks"]
     ranks = ranks[(ranks["target"] == "purchase") & (ranks["model"] == model)].set_index("credited_id")
@@ -296,6 +330,17 @@ def _leaders(tables: Tables, purchases: pd.DataFrame, lang: Language, models: Se
         key = {"target": "purchase", "model": model, "credited_id": row["credited_id"]}
         found.append(Finding("most_credit", text, Cell("slot_credit", key, measure), row[measure]))
     return found
+
+
+def _names(tables: Tables, credit_to: str) -> dict[str, str]:
+    """Names of what is credited; a page or a floor is its own."""
+    if credit_to == "slot_id":
+        table, key, name = tables["slot_metrics"], "slot_id", "slot_name"
+    elif credit_to == "content_id":
+        table, key, name = tables["content_metrics"], "content_id", "content_name"
+    else:
+        return {}
+    return dict(zip(table[key].astype(str), table[name].astype(str), strict=True))
 
 
 def _concentrated(tables: Tables, lang: Language, top_n: int) -> list[Finding]:
@@ -406,7 +451,9 @@ def _chooser(tables: Tables, lang: Language, facts: Facts) -> list[Finding]:
     if mine.empty or "purchase" not in facts.sums or mine["lowest_model"].iloc[0] == mine["highest_model"].iloc[0]:
         return []
     row = mine.iloc[0]
-    names = tables["slot_metrics"].set_index("slot_id")["slot_name"].to_dict()
+    if row["spread"] < 1e-9:
+        return []
+    names = _names(tables, facts.rules.credit_to)
     name = names.get(row["credited_id"], row["credited_id"])
     sums = facts.sums["purchase"]
     matched = sums.matched["conversions"].sum()

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from workbench.contract import CLICK, EXPOSURE
 from workbench.stats.intervals import ratio_by_bucket, zero_share_upper
 
 MIN_CLICKS = 100
@@ -117,7 +118,9 @@ def _with_reasons(found: pd.DataFrame, metrics: pd.DataFrame, leak: pd.DataFrame
         found[name] = found["slot_id"].map(mine[name]).astype("float64")
     middle = metrics.groupby(metrics["page"].fillna(""))["position"].median()
     is_low = found["position"] > found["page"].fillna("").map(middle)
-    lands = found["step"].isin(["view_item"])
+    after = leak.loc[~leak["step"].isin([EXPOSURE, CLICK])]
+    landing = after["step"].iloc[:1].tolist()  # the first step that the source records after the click
+    lands = found["step"].isin(landing)
     found["action"] = np.select(
         [
             found["reason"] == "not_clicked",

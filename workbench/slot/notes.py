@@ -30,6 +30,8 @@ class Facts:
     has_intervals: bool
     markov_states: int
     unnamed_count: int
+    user_ids_known: bool
+    nobody_share: float
     floors_are_shared: bool
     leak: SlotLeak
     retention: SlotRetention
@@ -106,6 +108,11 @@ def _target_notes(facts: Facts) -> Told:
 def _carried_note(sums: TargetSums) -> tuple[str, str]:
     """Why shares of a target have no interval."""
     share = sums.largest_share
+    if not share > 0.2:
+        return (
+            f"No intervals for {sums.target}: fewer than {MINIMUM_EFFECTIVE} effective buyers stand behind it.",
+            f"{sums.target} 不给区间：有效买家不足 {MINIMUM_EFFECTIVE} 人。",
+        )
     return (
         f"No intervals for {sums.target}: one buyer carries {share:.0%} of it, and fewer than {MINIMUM_EFFECTIVE} "
         "effective buyers stand behind it.",
@@ -171,6 +178,20 @@ def _data_notes(shop: Shop, tables: Tables, facts: Facts) -> Told:
                 "The source cannot tell people apart: counts of viewers and clickers, leaks, retention and the check for "
                 "personalised placement are empty.",
                 "数据源无法区分用户：曝光与点击人数、漏斗、留存与个性化投放检查为空。",
+            )
+        )
+    if facts.nobody_share > 0:
+        told.append(
+            (
+                f"{format_rate(facts.nobody_share)} of paid orders name no user: they stand under (direct).",
+                f"{format_rate(facts.nobody_share)} 的支付订单没有用户编号，归入 (direct)。",
+            )
+        )
+    if facts.rules.touch != CLICK:
+        told.append(
+            (
+                "Exposures are the touches: orders per click would mislead, so no slot is named to change.",
+                "以曝光为触点：订单/点击会误导，因此不点名坑位。",
             )
         )
     if facts.unnamed_count:

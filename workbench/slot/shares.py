@@ -10,8 +10,15 @@ from scipy import stats
 
 from workbench.contract import DIRECT
 from workbench.slot.credit import TargetSums
-from workbench.stats.intervals import MINIMUM_EFFECTIVE
-from workbench.stats.resampling import bucket_weights, rank_intervals, share_intervals, simultaneous_differences
+from workbench.stats.intervals import MINIMUM_EFFECTIVE, zero_share_upper
+from workbench.stats.markov import OTHER
+from workbench.stats.resampling import (
+    MINIMUM_EXPECTED,
+    bucket_weights,
+    rank_intervals,
+    share_intervals,
+    simultaneous_differences,
+)
 
 Floats = NDArray[np.float64]
 UNSHARED = ("participation",)
@@ -145,7 +152,9 @@ def _credit(sums: TargetSums, model: str, known: Sequence[str], resampling: Resa
         credit = {name: sums.matrix(model, name).sum(axis=0) for name in ("conversions", "amount")}
     if not sum(sums.total["conversions"]):
         return pd.DataFrame(columns=CREDIT_COLUMNS), _Shares((), np.zeros((1, 0)), np.zeros(1), _NONE)
-    without = [one for one in known if one not in set(ids)] if model != "markov" or len(ids) <= len(sums.ids) else []
+    # Where the chain merged its tail, a slot inside (other) has no credit of its own to speak of.
+    have = set(ids)
+    without = [] if OTHER in have and model == "markov" else [one for one in known if one not in have]
     every = [*ids, *without]
     table = pd.DataFrame({"credited_id": [*ids, DIRECT, *without]})
     for name, column in (("conversions", "conversion"), ("amount", "amount")):
@@ -211,8 +220,10 @@ def _left_out(sums: TargetSums) -> tuple[Floats, Floats]:
     """Shares of all there is, without one bucket of 64 each, and with all; ``(direct)`` last."""
     assert sums.markov is not None
     total, matched = (one[sums.measure].reshape(64, -1).sum(axis=1) for one in (sums.total, sums.matched))
-    part = (matched.sum() - matched) / (total.sum() - total)
-    left_out = np.hstack([sums.markov.left_out * part[:, None], 1 - part[:, None]])[sums.markov.is_filled]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        part = (matched.sum() - matched) / (total.sum() - total)
+    left_out = np.hstack([sums.markov.left_out * part[:, None], 1 - part[:, None]])
+    left_out = left_out[np.isfinite(left_out).all(axis=1) & (sums.markov.is_filled | (total > 0))]
     whole = matched.sum() / total.sum()
     return left_out, np.append(sums.markov.result.shares * whole, 1 - whole)
 
@@ -233,12 +244,20 @@ def _add_markov_interval(table: pd.DataFrame, sums: TargetSums, without: int, co
         squares = ((deleted - deleted.mean(axis=0)) ** 2).sum(axis=0)
         half = stats.t.ppf(0.5 + confidence_level / 2, max(count - 1, 1)) * np.sqrt((count - 1) / count * squares)
         good = np.isfinite(half) & (half > 1e-12) & np.isfinite(middle) & (sums.effective >= MINIMUM_EFFECTIVE)
+        few_own = sums.effective * np.minimum(share, 1 - share) < MINIMUM_EXPECTED
+        good &= ~few_own
         bounds = [np.where(good, 1 / (1 + np.exp(-(middle + side * half))), np.nan) for side in (-1, 1)]
-    nothing = np.full(without, np.nan)
-    table["ci_lower"], table["ci_upper"] = (np.concatenate([one, nothing]) for one in bounds)
+    many = sums.effective >= MINIMUM_EFFECTIVE
+    none = np.concatenate([share == 0, np.ones(without, dtype=bool)])
+    never = zero_share_upper(sums.effective, confidence_level=confidence_level) if many else np.nan
+    rest = np.full(without, np.nan)
+    for side, bound, at_zero in (("ci_lower", bounds[0], 0.0 if many else np.nan), ("ci_upper", bounds[1], never)):
+        table[side] = np.where(none, at_zero, np.concatenate([bound, rest]))
     table["effective_buyers"] = np.nan
-    few = "few_effective_buyers" if sums.effective < MINIMUM_EFFECTIVE else "no_variation"
-    table["reason"] = pd.Series(few, index=table.index, dtype=object).mask(np.concatenate([good, nothing > 0]), None)
+    reason = pd.Series("no_variation" if many else "few_effective_buyers", index=table.index, dtype=object)
+    reason = reason.mask(np.concatenate([few_own, rest > 0]) & many, "few_own_buyers")
+    reason = reason.mask(np.concatenate([good, rest > 0]), None)
+    table["reason"] = reason.mask(none & many, "no_credit_upper_bound")
 
 
 def _differences(sums: TargetSums, shares: _Shares, most: int, resampling: Resampling) -> pd.DataFrame:
@@ -272,7 +291,7 @@ def _differences(sums: TargetSums, shares: _Shares, most: int, resampling: Resam
 
 
 def _ranks(sums: TargetSums, shares: _Shares, resampling: Resampling) -> pd.DataFrame:
-    """Ranks of the largest; where there are very many ids, the others have none."""
+    """Ranks of the largest; where there are very many ids, the others may lie anywhere below."""
     size = shares.sums.sum(axis=0)
     largest = np.lexsort((np.array(shares.ids), -size.round(9)))[:MOST_RANKED]
     rank, lower, upper = rank_intervals(
@@ -283,13 +302,14 @@ def _ranks(sums: TargetSums, shares: _Shares, resampling: Resampling) -> pd.Data
         effective_total=sums.effective,
     )
     few = sums.effective < MINIMUM_EFFECTIVE
+    beyond = len(shares.ids) - len(largest)
     table = pd.DataFrame(
         {
             "credited_id": np.array(shares.ids, dtype=object)[largest],
             "rank": rank,
             "rank_lower": np.where(few, np.nan, lower),
-            "rank_upper": np.where(few, np.nan, upper),
-            "tied_count": np.where(few, np.nan, upper - lower),
+            "rank_upper": np.where(few, np.nan, upper + beyond),
+            "tied_count": np.where(few, np.nan, upper + beyond - lower),
             "reason": "few_effective_buyers" if few else None,
         }
     )
@@ -307,6 +327,9 @@ def model_agreement(credit: pd.DataFrame) -> pd.DataFrame:
         ``highest_rank``, the best and the worst place among the slots that a model gives.
     """
     shared = credit[~credit["model"].isin(UNSHARED) & (credit["credited_id"] != DIRECT)]
+    merged = shared.loc[shared["credited_id"] == OTHER, ["target", "model"]].drop_duplicates()
+    for target, model in merged.itertuples(index=False):
+        shared = shared[(shared["target"] != target) | (shared["model"] != model)]
     if shared.empty:
         return pd.DataFrame(columns=AGREEMENT_COLUMNS)
     share = shared["amount_share"].where(shared["amount_share"].notna(), shared["conversion_share"])

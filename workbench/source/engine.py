@@ -99,8 +99,9 @@ class Engine:
         """The same lazy table under a name of its own where the engine can hold one: what is built on it compiles faster."""
         if self.kind != "duckdb":
             return table
-        self.backend.raw_sql(f"CREATE OR REPLACE TEMP VIEW shop_{name} AS {self.backend.compile(table)}")
-        return self.backend.table(f"shop_{name}")
+        view = f"workbench_view_of_{name}"
+        self.backend.raw_sql(f'CREATE OR REPLACE TEMP VIEW "{view}" AS {self.backend.compile(table)}')
+        return self.backend.table(view)
 
     def user_bucket(self, user_id: ir.Value) -> ir.StringValue:
         """One of 256 buckets: two hexadecimal digits of the MD5 of the id, the same on every engine."""

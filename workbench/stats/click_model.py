@@ -401,7 +401,8 @@ def _fit_component(
     clicks = np.bincount(content[: len(cells.clicks)], cells.clicks, minlength=len(content_codes))
     expected = np.bincount(content, exposures * rate)
     weight = np.bincount(content, exposures).astype(float)
-    mean = _class_mean(clicks / expected, weight, content_class)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = _class_mean(clicks / expected, weight, content_class)
     draws = np.vstack([deleted.appeal, np.zeros((single.sum(), deleted.appeal.shape[1]))])
     found = _jackknife(
         clicks / expected / mean, draws / _class_mean(draws, weight, content_class), deleted.used, confidence_level
@@ -424,12 +425,13 @@ def _fit_component(
     result["slot_average_rate"][slot_codes] = np.where(has_average, ordinary, np.nan)
     weight = np.bincount(slot, exposures).astype(float)
     theta, draws = np.exp(effects[: len(slot_codes)]), deleted.theta[: len(slot_codes)]
-    found = _jackknife(
-        theta / _class_mean(theta, weight, slot_class),
-        draws / _class_mean(draws, weight, slot_class),
-        deleted.used,
-        confidence_level,
-    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = _jackknife(
+            theta / _class_mean(theta, weight, slot_class),
+            draws / _class_mean(draws, weight, slot_class),
+            deleted.used,
+            confidence_level,
+        )
     comparable = (np.bincount(slot_class) > 1)[slot_class]
     for into, value in zip(_bounds(result["slot_effect"]), _bounds(found), strict=True):
         into[slot_codes] = np.where(comparable, value, np.nan)
@@ -455,9 +457,10 @@ def _class_mean(values: Floats, weight: Floats, label: Ints) -> Floats:
     """Mean over the members of each row's class, by weight; one row per row."""
     member = _sums(label, int(label.max()) + 1)
     total = member @ weight
-    if values.ndim == 1:
-        return ((member @ (weight * values)) / total)[label]
-    return ((member @ (weight[:, None] * values)) / total[:, None])[label]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if values.ndim == 1:
+            return ((member @ (weight * values)) / total)[label]
+        return ((member @ (weight[:, None] * values)) / total[:, None])[label]
 
 
 def _labels(name: str, label: Ints) -> NDArray[np.object_]:
