@@ -33,7 +33,12 @@ def fresh(script, task, *, python=sys.executable, timeout=600):
     that the task spills go into a folder that is removed with it; a task that takes too long gives None.
     """
     with tempfile.TemporaryDirectory() as spill:
-        environment = os.environ | {"TMPDIR": spill, "WORKBENCH_MEMORY_LIMIT": MEMORY_LIMIT}
+        # One thread for numpy, as the reports' kernels have it; DuckDB sets its own.
+        environment = os.environ | {
+            "TMPDIR": spill,
+            "WORKBENCH_MEMORY_LIMIT": MEMORY_LIMIT,
+            "OPENBLAS_NUM_THREADS": "1",
+        }
         command = [python, script, "--task", json.dumps(task)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)

@@ -398,9 +398,15 @@ def pairs(touched: ir.Table, converted: ir.Table, rules: JourneyRules, *, by_nea
     Without ``by_nearest`` each user's touches meet each user's conversions, which is the cheapest way for people and
     explodes for robots; ``busy_users`` tells them.
     """
-    left, right = touched.drop("user_bucket"), converted.view()
+    # One number partitions faster than the columns it stands for.
+    left, right = touched.drop("user_bucket"), converted.mutate(journey=ibis.row_number()).view()
     own_product = [left.product_id == right.matched_product_id] if rules.match_on and not rules.key_event else []
-    if by_nearest:
+    if by_nearest and not rules.match_on:
+        left = left.semi_join(converted, "user_id")
+        joined = left.asof_join(right, on=left.touch_ms <= right.conversion_ms, predicates="user_id")
+        joined = joined.filter(joined.touch_ms > joined.opens_ms)
+    elif by_nearest:
+        # An order stands here once for each product of its lines: the order first, then its lines.
         left = left.semi_join(converted, "user_id")
         orders = converted.select("user_id", "conversion_ms").distinct().view()
         nearest = left.asof_join(orders, on=left.touch_ms <= orders.conversion_ms, predicates="user_id")
@@ -409,9 +415,6 @@ def pairs(touched: ir.Table, converted: ir.Table, rules: JourneyRules, *, by_nea
         same = [nearest.user_id == right.user_id, nearest.next_ms == right.conversion_ms]
         joined = nearest.join(right, [*same, nearest.touch_ms > right.opens_ms, *own_product]).drop("next_ms")
     else:
-        # One number partitions faster than the columns it stands for.
-        right = converted.mutate(journey=ibis.row_number()).view()
-        own_product = [left.product_id == right.matched_product_id] if own_product else []
         inside = [left.touch_ms > right.opens_ms, left.touch_ms <= right.conversion_ms]
         joined = left.join(right, [left.user_id == right.user_id, *inside, *own_product])
     if rules.key_event:
