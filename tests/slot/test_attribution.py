@@ -348,3 +348,11 @@ def test_reserved_ids_are_refused(tmp_path):
     orders = [(1, "u", "2026-03-01 11:00", "2026-03-01 11:00", 10.0)]
     with pytest.raises(TableError, match="Rename this id in the source"):
         attribute_slots(small(tmp_path, *clicks, orders=orders))
+
+
+def test_many_positions_do_not_mean_many_pairs(little):
+    """top_n is how many positions the benchmark speaks of; at most 60 slots are compared in pairs."""
+    asked = {"targets": ["purchase"], "models": ["linear"], "bootstrap_replicates": 200}
+    pairs = [len(attribute_slots(little, top_n=one, **asked).tables["slot_differences"]) for one in (1, 5_000)]
+    assert pairs[0] == 1
+    assert pairs[1] <= 60 * 59 / 2

@@ -239,6 +239,9 @@ def test_position_weights_are_checked(weights, message):
 @pytest.mark.parametrize("weights", [(0.4, 0.2, 0.4), [0.1, 0.2, 0.7], (1, 0, 0), (1 / 3, 1 / 3, 1 / 3)])
 def test_usable_position_weights_pass(weights):
     check_position_weights(weights)
+    assert sum(
+        credit_journey(["a", "b", "c"], None, "position_based", position_weights=weights).values()
+    ) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(

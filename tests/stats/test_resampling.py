@@ -377,9 +377,14 @@ def test_empty_buckets_and_few_replicates_do_no_harm():
     sums = np.zeros((16, 2))
     sums[:4] = [[100, 50], [90, 60], [120, 45], [80, 70]]
     weights = np.vstack([bucket_weights(16, 5, seed=1), 16.0 * np.eye(16)[-1]])
-    share_intervals(sums, sums.sum(axis=1), weights, **LEVEL, effective_total=500)
-    simultaneous_differences(sums, sums.sum(axis=1), [[0, 1]], weights, **LEVEL, effective_total=500)
-    rank_intervals(sums, sums.sum(axis=1), weights, **LEVEL, effective_total=500)
+    asked = LEVEL | {"effective_total": 500}
+    found = share_intervals(sums, sums.sum(axis=1), weights, **asked)
+    assert np.allclose(found.estimate.sum(), 1)
+    apart = simultaneous_differences(sums, sums.sum(axis=1), [[0, 1]], weights, **asked)
+    assert apart.estimate.item() == pytest.approx(found.estimate[0] - found.estimate[1])
+    rank, lower, upper = rank_intervals(sums, sums.sum(axis=1), weights, **asked)
+    assert rank.tolist() == [1, 2]
+    assert ((lower <= rank) & (rank <= upper)).all()
 
 
 def test_a_hundred_thousand_items_stay_in_bounded_memory():

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import ibis
 import ibis.expr.types as ir
@@ -10,9 +9,7 @@ import ibis.expr.types as ir
 from workbench.metrics.journeys import JourneyRules, journey_columns, touch_order
 from workbench.period import HOUR_MS
 
-RuleModel = Literal["first", "last", "linear", "position_based", "time_decay", "participation", "shapley"]
 DISTINCT_MODELS = ("participation", "shapley")
-_ORDERED = ("first", "last", "position_based")
 
 
 def rule_credit(

@@ -34,7 +34,6 @@ from workbench.stats.attribution import check_position_weights
 from workbench.stats.intervals import MINIMUM_EFFECTIVE, ratio_by_bucket, zero_share_upper
 from workbench.stats.tables import divide
 
-SlotModel = Literal["first", "last", "linear", "position_based", "time_decay", "participation", "shapley", "markov"]
 MODELS: tuple[str, ...] = (
     "first",
     "last",
@@ -163,7 +162,7 @@ def attribute_slots(
         resampling,
         credit_to=credit_to,
         compared_model=shown_model(models),
-        most_compared=top_n,
+        most_compared=min(max(top_n, 2), MOST_COMPARED),
     )
     by_slot = credits.by_slot
     model = shown_model(models)

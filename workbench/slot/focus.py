@@ -10,7 +10,6 @@ MIN_CLICKS = 100
 MIN_PEERS = 4
 MOST = 5
 REASONS = ("leaks", "hidden", "not_clicked")
-ACTIONS = ("raise", "move", "fix_landing", "change_content", "watch")
 COLUMNS = [
     "slot_id",
     "slot_name",
