@@ -256,15 +256,9 @@ class Journey(NamedTuple):
     touches: tuple[tuple[str, int], ...]
 
 
-def bucket(user_id: Any) -> str | None:
-    """Two hexadecimal digits of the MD5 of the id; None for nobody."""
-    return None if user_id is None else hashlib.md5(str(user_id).encode()).hexdigest()[:2]
-
-
-def bucket_of_64(user_id: Any) -> str:
-    """The first digit, and a quarter of the second."""
-    two = str(bucket(user_id))
-    return two[0] + str(int(two[1], 16) // 4)
+def bucket(user_id: Any) -> int | None:
+    """The first byte of the MD5 of the id; None for nobody."""
+    return None if user_id is None else hashlib.md5(str(user_id).encode()).digest()[0]
 
 
 def place_in_order(event: Event) -> tuple:
@@ -428,7 +422,7 @@ def _moves(paths: Iterable[tuple[Any, list[str]]]) -> pd.DataFrame:
     for user, slots in paths:
         for place, slot in enumerate(slots):
             following = slots[place + 1] if place + 1 < len(slots) else None
-            counts[bucket_of_64(user), slot, following] += 1
+            counts[bucket(user) // 4, slot, following] += 1
     return pd.DataFrame([(*key, count) for key, count in counts.items()], columns=[*MOVE_KEYS, "journeys"])
 
 

@@ -7,7 +7,7 @@ import pytest
 from random_shops import (
     FACTORS,
     MOVE_KEYS,
-    bucket_of_64,
+    bucket,
     covering_cases,
     draw_rows,
     journeys_by_loop,
@@ -21,7 +21,7 @@ from shops import at, frame, write_shop
 
 from workbench import open_shop
 from workbench.metrics.journeys import JourneyRules, Sales, conversions, pairs, touches
-from workbench.metrics.transitions import converting_moves, leaving_moves, of_64
+from workbench.metrics.transitions import converting_moves, leaving_moves
 
 CASES = covering_cases(FACTORS, seed=4)
 
@@ -64,7 +64,7 @@ def test_what_leaves_a_slot_less_what_comes_to_it_started_there(cases):
     for case in cases:
         rules = JourneyRules(credit_to="page")
         journeys = journeys_by_loop(case.rows, rules, "view_item", case.period)
-        expected = Counter((bucket_of_64(one.user_id), one.touches[0][0]) for one in journeys if one.touches)
+        expected = Counter((bucket(one.user_id) // 4, one.touches[0][0]) for one in journeys if one.touches)
         for number, moves in enumerate(both(case, rules, "view_item")):
             flow, ends = Counter(), Counter()
             for one in moves.itertuples():
@@ -98,8 +98,8 @@ def test_one_bucket_for_all(cases):
         ),
     ):
         found = case.shop.collect(whole)
-        assert set(found["bucket"]) == {"00"}
-        same_cells(found, case.shop.collect(lazy).assign(bucket="00"), MOVE_KEYS)
+        assert set(found["bucket"]) == {0}
+        same_cells(found, case.shop.collect(lazy).assign(bucket=0), MOVE_KEYS)
 
 
 def test_moves_by_hand(tmp_path):
@@ -144,16 +144,4 @@ def test_moves_by_hand(tmp_path):
             (leaving, {("a", "a"): 1, ("a", "end"): 1, ("b", "end"): 1}),
         ):
             assert moves.groupby(["origin", "destination"])["journeys"].sum().to_dict() == expected
-        assert set(leaving["bucket"]) == {bucket_of_64("u"), bucket_of_64("v")}
-
-
-def test_64_buckets(tmp_path):
-    """The 256 buckets fold into 64 of four neighbours each: 00 to 03 become 00, fc to ff become f3."""
-    users = frame("user_id event_at event", *((f"u{number}", at("2026-03-01"), "view_item") for number in range(5_000)))
-    shop = open_shop(write_shop(tmp_path, events=users))
-    events = shop.events
-    folded = shop.collect(events.select("user_bucket", of_64=of_64(events.user_bucket)).distinct())
-    expected = folded["user_bucket"].map(lambda two: two[0] + str(int(two[1], 16) // 4))
-    assert folded["of_64"].tolist() == expected.tolist()
-    assert len(folded) == 256
-    assert folded["of_64"].value_counts().tolist() == [4] * 64
+        assert set(leaving["bucket"]) == {bucket("u") // 4, bucket("v") // 4}

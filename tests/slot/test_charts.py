@@ -188,7 +188,7 @@ def test_without_replicates_there_are_points_and_no_intervals(analysis_of):
     rows = chart_rows.ranking_rows(analysis.tables)
     assert rows["ci_lower"].isna().all()
     assert (rows["places"] == "").all()
-    assert chart_rows.tied_runs(analysis.tables, rows).empty
+    assert chart_rows.tied_runs(rows).empty
     found = {picture: specification(picture, analysis) for picture in PICTURES}
     assert {"ranking_picture", "traffic_picture", "concentration_picture", "content_picture"} <= named(found)
     for picture in (charts.ranking_picture, charts.concentration_picture, charts.traffic_picture):
@@ -217,8 +217,8 @@ def test_harmful_long_and_equal_names_are_only_text(with_truth):
 # -- ties --------------------------------------------------------------------------------------------------
 
 
-def ranking_tables(shares: dict[str, float], sure: set[str], ranks: dict[str, tuple[int, int]]) -> dict:
-    """Tables with one target and model; ``sure`` holds pairs such as "ac" that are surely different."""
+def ranking_tables(shares: dict[str, float], ranks: dict[str, tuple[int, int]]) -> dict:
+    """Tables with one target and model."""
     ids = list(shares)
     both = {"target": "purchase", "model": "linear"}
     credit = pd.DataFrame(
@@ -233,19 +233,9 @@ def ranking_tables(shares: dict[str, float], sure: set[str], ranks: dict[str, tu
             "ci_upper": 0.5,
         }
     )
-    pairs = list(itertools.combinations(ids, 2))
-    differences = pd.DataFrame(
-        {
-            **both,
-            "credited_id": [one for one, _ in pairs],
-            "other_id": [other for _, other in pairs],
-            "is_different": pd.array(["".join(pair) in sure for pair in pairs], dtype="boolean"),
-        }
-    )
     band = ["lowest_share", "lowest_model", "highest_share", "highest_model"]
     return {
         "slot_credit": credit,
-        "slot_differences": differences,
         "slot_ranks": pd.DataFrame(
             [{**both, "credited_id": one, "rank_lower": low, "rank_upper": up} for one, (low, up) in ranks.items()]
         ),
@@ -254,18 +244,17 @@ def ranking_tables(shares: dict[str, float], sure: set[str], ranks: dict[str, tu
     }
 
 
-# a > b ~ c ~ d > e with b > d: a alone, (b, c) and (c, d) tied, e alone. The two runs share c, so they need two lanes.
+# a alone, (b, c) and (c, d) tied, e alone. The two runs share c, so they need two lanes.
 CHAIN = ranking_tables(
     {"a": 0.3, "b": 0.2, "c": 0.15, "d": 0.1, "e": 0.05},
-    {"ab", "ac", "ad", "ae", "bd", "be", "ce", "de"},
-    {"a": (1, 1), "b": (2, 3), "c": (2, 4), "d": (3, 4), "e": (5, 5)},
+    {"a": (1, 1), "b": (2, 2), "c": (2, 4), "d": (3, 4), "e": (5, 5)},
 )
 
 
 def test_ties_by_hand():
     rows = chart_rows.ranking_rows(CHAIN)
-    assert rows["label"].tolist() == ["1 · A", "2–3 · B", "2–4 · C", "3–4 · D", "5 · E"]
-    runs = chart_rows.tied_runs(CHAIN, rows)
+    assert rows["label"].tolist() == ["1 · A", "2 · B", "2–4 · C", "3–4 · D", "5 · E"]
+    runs = chart_rows.tied_runs(rows)
     assert runs.to_dict("records") == [{"first": 1, "last": 2, "lane": 0}, {"first": 2, "last": 3, "lane": 1}]
     title, told = chart_words.ranking_words(rows, runs, "en")
     assert title == "A earns most, 30.0% of paid orders, surely ahead of the rest"
@@ -274,16 +263,16 @@ def test_ties_by_hand():
 
 def test_a_tie_at_the_top_is_said():
     # nothing is sure: one run over all three
-    tables = ranking_tables({"a": 0.3, "b": 0.2, "c": 0.1}, set(), {"a": (1, 3), "b": (1, 3), "c": (1, 3)})
+    tables = ranking_tables({"a": 0.3, "b": 0.2, "c": 0.1}, {"a": (1, 3), "b": (1, 3), "c": (1, 3)})
     rows = chart_rows.ranking_rows(tables)
-    runs = chart_rows.tied_runs(tables, rows)
+    runs = chart_rows.tied_runs(rows)
     assert runs.to_dict("records") == [{"first": 0, "last": 2, "lane": 0}]
     assert chart_words.ranking_words(rows, runs, "en")[0].endswith("tied with the next 2")
     assert chart_words.ranking_words(rows, runs, "zh")[0].endswith("与其后 2 个难分先后")
     # two of them tied
-    tables = ranking_tables({"a": 0.3, "b": 0.2, "c": 0.1}, {"ac", "bc"}, {"a": (1, 2), "b": (1, 2), "c": (3, 3)})
+    tables = ranking_tables({"a": 0.3, "b": 0.2, "c": 0.1}, {"a": (1, 2), "b": (1, 2), "c": (3, 3)})
     rows = chart_rows.ranking_rows(tables)
-    title, _ = chart_words.ranking_words(rows, chart_rows.tied_runs(tables, rows), "en")
+    title, _ = chart_words.ranking_words(rows, chart_rows.tied_runs(rows), "en")
     assert title.endswith("tied with B")
 
 
@@ -292,9 +281,13 @@ def test_tied_runs_are_those_of_a_search_through_all():
     rng = np.random.default_rng(5)
     ids = "abcdefgh"
     for _ in range(30):
-        sure = {one + other for one, other in itertools.combinations(ids, 2) if rng.random() < 0.4}
-        tables = ranking_tables({one: 0.2 - 0.01 * place for place, one in enumerate(ids)}, sure, {"a": (1, 8)})
-        runs = chart_rows.tied_runs(tables, chart_rows.ranking_rows(tables))
+        ranks = {
+            one: (max(1, place - rng.integers(0, 4)), min(8, place + rng.integers(0, 4)))
+            for place, one in enumerate(ids, start=1)
+        }
+        sure = {one + other for one, other in itertools.combinations(ids, 2) if ranks[one][1] < ranks[other][0]}
+        tables = ranking_tables({one: 0.2 - 0.01 * place for place, one in enumerate(ids)}, ranks)
+        runs = chart_rows.tied_runs(chart_rows.ranking_rows(tables))
         spans = [(first, last) for first, last in itertools.combinations(range(8), 2)]
         good = [
             span
@@ -307,19 +300,12 @@ def test_tied_runs_are_those_of_a_search_through_all():
             assert (lane["first"].to_numpy()[1:] > lane["last"].to_numpy()[:-1]).all()
 
 
-def test_the_ranking_stops_where_pairs_were_not_compared(analysis_of):
-    """``top_n`` is 5 and seven slots have credit: a sixth would look surely different, though nobody compared it."""
-    analysis = analysis_of()
-    assert (analysis.tables["slot_credit"]["credited_id"] == "s7").any()
-    assert len(chart_rows.ranking_rows(analysis.tables)) == 5
-
-
 # -- what the rows and words say ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("to", "names"), [("content_id", ["Creative 1", "b"]), ("page", ["a", "b"])])
 def test_other_things_than_slots_are_ranked_by_their_own_names(to, names):
-    tables = ranking_tables({"a": 0.3, "b": 0.2}, {"ab"}, {"a": (1, 1), "b": (2, 2)})
+    tables = ranking_tables({"a": 0.3, "b": 0.2}, {"a": (1, 1), "b": (2, 2)})
     tables["slot_credit"]["credit_to"] = to
     tables["content_metrics"] = pd.DataFrame({"content_id": ["a"], "content_name": ["Creative 1"]})
     assert chart_rows.ranking_rows(tables)["name"].tolist() == names

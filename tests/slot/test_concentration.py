@@ -20,7 +20,7 @@ def slots_of(*rows):
 
 
 SLOTS = slots_of(("a", "home", 1), ("b", "home", 2), ("c", "cart", 1), ("d", "home", None), ("e", None, 3))
-SUMS = pd.DataFrame([[10.0, 20, 30, 0, 5, 5], [10, 0, 10, 10, 0, 0]], index=["00", "01"], columns=list("abcdex"))
+SUMS = pd.DataFrame([[10.0, 20, 30, 0, 5, 5], [10, 0, 10, 10, 0, 0]], index=[0, 1], columns=list("abcdex"))
 
 
 def by(table, page, order_by):

@@ -20,7 +20,7 @@ def simulated(rng, selling=None, users=3_000):
     orders = rng.binomial(clicks, rate)
     long = pd.DataFrame(
         {
-            "user_bucket": np.repeat([f"{one:02x}" for one in bucket], len(SLOTS)),
+            "user_bucket": np.repeat(bucket, len(SLOTS)),
             "slot_id": np.tile(SLOTS, users),
             "impression_count": exposures.ravel(),
             "click_count": clicks.ravel(),

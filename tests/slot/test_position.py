@@ -185,7 +185,7 @@ def last_clicks(sample):
     )
     joined = joined.dropna(subset="slot_id")
     sums = joined.groupby(["user_bucket", "slot_id"]).size().unstack(fill_value=0).astype(float)
-    buckets = [f"{number:02x}" for number in range(BUCKETS)]
+    buckets = range(BUCKETS)
     slots = sample.collect(sample.slots.select("slot_id", "page", "position", "floor", slot_name=_.name))
     return sums.reindex(buckets, fill_value=0.0), slots
 

@@ -100,10 +100,8 @@ def content_cells(
     fine = rows.group_by(["slot_id", "content_id", "week", "user_bucket"]).aggregate(
         exposures=_.is_exposure.sum(), clicks=_.is_click.sum()
     )
-    first, second = fine.user_bucket.substr(0, 1), fine.user_bucket.substr(1, 1)
-    quarter = ibis.cases(*[(first.isin(list(digits)), digits[0]) for digits in ("048c", "159d", "26ae")], else_="3")
     return (
-        fine.mutate(bucket=quarter + second)
+        fine.mutate(bucket=fine.user_bucket % 64)
         .group_by(["slot_id", "content_id", "week", "bucket"])
         .aggregate(impression_count=_.exposures.sum(), click_count=_.clicks.sum())
     )
@@ -140,7 +138,7 @@ def content_audience(events: ir.Table, period: Period, average_rate: float, *, b
     rows = promoted(events, period)
     rows = rows.mutate(day=local_day(rows.event_ms, period))
     if buckets < 256:
-        rows = rows.filter(rows.user_bucket < f"{buckets:02x}")
+        rows = rows.filter(rows.user_bucket < buckets)
     visits = rows.group_by(["user_id", "user_bucket", "slot_id", "day", "content_id"]).aggregate(
         exposures=_.is_exposure.sum(), clicks=_.is_click.sum()
     )

@@ -390,33 +390,56 @@ def pairs(touched: ir.Table, converted: ir.Table, rules: JourneyRules, *, by_nea
     touched, converted
         From ``touches`` and ``conversions`` under the same rules.
     by_nearest
-        For purchases with ``reset_after_order``, where a touch serves the user's next order alone: find it by an
-        ASOF join instead of trying all of the user's orders. The same rows; cheaper where a user has very many.
+        For purchases with ``reset_after_order``, where a touch serves the user's next order alone: find that of
+        users with very many orders by an ASOF join instead of trying all of them. The same rows.
 
     Notes
     -----
     Without ``by_nearest`` each user's touches meet each user's conversions, which is the cheapest way for people and
     explodes for robots; ``busy_users`` tells them.
     """
+    touched = touched.drop("user_bucket")
     # One number partitions faster than the columns it stands for.
-    left, right = touched.drop("user_bucket"), converted.mutate(journey=ibis.row_number()).view()
-    own_product = [left.product_id == right.matched_product_id] if rules.match_on and not rules.key_event else []
-    if by_nearest and not rules.match_on:
-        left = left.semi_join(converted, "user_id")
-        joined = left.asof_join(right, on=left.touch_ms <= right.conversion_ms, predicates="user_id")
-        joined = joined.filter(joined.touch_ms > joined.opens_ms)
-    elif by_nearest:
-        # An order stands here once for each product of its lines: the order first, then its lines.
-        left = left.semi_join(converted, "user_id")
-        orders = converted.select("user_id", "conversion_ms").distinct().view()
-        nearest = left.asof_join(orders, on=left.touch_ms <= orders.conversion_ms, predicates="user_id")
-        nearest = nearest.select(*left.columns, next_ms=nearest.conversion_ms)
-        own_product = [nearest.product_id == right.matched_product_id] if own_product else []
-        same = [nearest.user_id == right.user_id, nearest.next_ms == right.conversion_ms]
-        joined = nearest.join(right, [*same, nearest.touch_ms > right.opens_ms, *own_product]).drop("next_ms")
-    else:
-        inside = [left.touch_ms > right.opens_ms, left.touch_ms <= right.conversion_ms]
-        joined = left.join(right, [left.user_id == right.user_id, *inside, *own_product])
+    number = ibis.row_number()
+    if not by_nearest:
+        return _served(_met(touched, converted.mutate(journey=number), rules), rules)
+    busy = busy_users(converted)
+    people = converted.anti_join(busy, "user_id").mutate(journey=number)
+    robots = converted.semi_join(busy, "user_id").mutate(journey=-1 - number)
+    served = _served(_met(touched, people, rules), rules)
+    nearest = _served(_nearest(touched.semi_join(busy, "user_id"), robots, rules), rules)
+    return ibis.union(served, nearest.select(served.columns))
+
+
+def _met(touched: ir.Table, converted: ir.Table, rules: JourneyRules) -> ir.Table:
+    """Touches tried against all conversions of their user."""
+    right = converted.view()
+    inside = [touched.touch_ms > right.opens_ms, touched.touch_ms <= right.conversion_ms]
+    return touched.join(right, [touched.user_id == right.user_id, *inside, *_own_product(touched, right, rules)])
+
+
+def _nearest(touched: ir.Table, converted: ir.Table, rules: JourneyRules) -> ir.Table:
+    """Touches with the user's next order alone."""
+    right = converted.view()
+    if not rules.match_on:
+        joined = touched.asof_join(right, on=touched.touch_ms <= right.conversion_ms, predicates="user_id")
+        return joined.filter(joined.touch_ms > joined.opens_ms)
+    # An order stands here once for each product of its lines: the order first, then its lines.
+    orders = converted.select("user_id", "conversion_ms").distinct().view()
+    nearest = touched.asof_join(orders, on=touched.touch_ms <= orders.conversion_ms, predicates="user_id")
+    nearest = nearest.select(*touched.columns, next_ms=nearest.conversion_ms)
+    same = [nearest.user_id == right.user_id, nearest.next_ms == right.conversion_ms]
+    inside = nearest.touch_ms > right.opens_ms
+    return nearest.join(right, [*same, inside, *_own_product(nearest, right, rules)]).drop("next_ms")
+
+
+def _own_product(touched: ir.Table, converted: ir.Table, rules: JourneyRules) -> list[ir.BooleanValue]:
+    if not rules.match_on or rules.key_event:
+        return []
+    return [touched.product_id == converted.matched_product_id]
+
+
+def _served(joined: ir.Table, rules: JourneyRules) -> ir.Table:
     if rules.key_event:
         joined = joined.filter(joined.touch_place < joined.key_place)
     return joined.drop(*[name for name in joined.columns if name.endswith("_right")])

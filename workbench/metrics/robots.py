@@ -10,7 +10,6 @@ from ibis import _
 from workbench.metrics.credit import DISTINCT_MODELS
 from workbench.metrics.funnel import sortable_id
 from workbench.metrics.journeys import JourneyRules, tie_columns
-from workbench.metrics.transitions import of_64
 from workbench.period import HOUR_MS
 
 _TOUCH, _CONVERSION, _PAYMENT = 0, 1, 2
@@ -128,7 +127,7 @@ def robot_moves(touched: ir.Table, converted: ir.Table, orders: ir.Table | None,
     )
     paired = paired.filter(together).mutate(journeys=paired.ahead - (paired.next_before - paired.before))
     inner = paired.filter(paired.journeys > 0).select(
-        "journeys", bucket=of_64(paired.user_bucket), origin=paired.credited_id, destination=paired.next_credited_id
+        "journeys", bucket=paired.user_bucket // 4, origin=paired.credited_id, destination=paired.next_credited_id
     )
     rows = [inner]
     converting = seen.filter(seen.kind == _CONVERSION, seen.last_place.notnull())
@@ -138,7 +137,7 @@ def robot_moves(touched: ir.Table, converted: ir.Table, orders: ir.Table | None,
     rows.append(
         joined.select(
             journeys=joined.journey_count,
-            bucket=of_64(joined.user_bucket),
+            bucket=joined.user_bucket // 4,
             origin=joined.touch_credited_id,
             destination=ibis.null("string"),
         )

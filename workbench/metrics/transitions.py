@@ -19,14 +19,14 @@ def converting_moves(served: ir.Table, rules: JourneyRules, *, by_bucket: bool =
     Returns
     -------
     ibis.Table
-        One row per bucket (of 64; one for all without ``by_bucket``), origin and destination (null: the
+        One row per bucket (four of the 256 are one of these 64; without ``by_bucket`` all are one), origin and destination (null: the
         conversion): ``journeys``, how many made this move. Every touch is the origin of one move, so what starts
         at a slot is what leaves it less what comes to it.
     """
     journey, order = journey_columns(served, rules), touch_order(served, rules)
     moved = served.select(
         "journey_count",
-        bucket=of_64(served.user_bucket) if by_bucket else ibis.literal("00"),
+        bucket=served.user_bucket // 4 if by_bucket else ibis.literal(0, "int16"),
         origin=served.credited_id.cast("string"),
         destination=_next(served).over(group_by=journey, order_by=order),
     )
@@ -47,7 +47,7 @@ def leaving_moves(
     left = joined.filter(joined.last_ms.isnull() | (joined.touch_ms > joined.last_ms))
     order = touch_order(left, rules)
     moved = left.select(
-        bucket=of_64(left.user_bucket) if by_bucket else ibis.literal("00"),
+        bucket=left.user_bucket // 4 if by_bucket else ibis.literal(0, "int16"),
         origin=left.credited_id.cast("string"),
         destination=_next(left).over(group_by="user_id", order_by=order),
     )
@@ -62,10 +62,3 @@ def _next(touched: ir.Table) -> ir.StringColumn:
 def _counted(moved: ir.Table, journeys: ir.Value) -> ir.Table:
     keys = ["bucket", "origin", "destination"]
     return moved.mutate(journeys=journeys).group_by(keys).aggregate(journeys=_.journeys.sum())
-
-
-def of_64(user_bucket: ir.StringValue) -> ir.StringValue:
-    """Fold the 256 buckets of users into 64: the first of the two hexadecimal digits and a quarter of the second."""
-    second = user_bucket.substr(1, 1)
-    quarter = ibis.cases((second < "4", "0"), (second < "8", "1"), (second < "c", "2"), else_="3")
-    return user_bucket.substr(0, 1) + quarter

@@ -469,7 +469,7 @@ def _long(sums: TargetSums | None, model: str) -> pd.DataFrame | None:
     return pd.DataFrame(
         {
             "credited_id": ids[sums.cells["item"]],
-            "user_bucket": [f"{bucket:02x}" for bucket in sums.cells["bucket"]],
+            "user_bucket": sums.cells["bucket"].to_numpy(),
             "conversion_credit": sums.cells[f"{model}_conversions"],
             "amount_credit": sums.cells[f"{model}_amount"],
         }

@@ -79,14 +79,11 @@ def click_through_rows(tables: Tables, most: int = 7) -> pd.DataFrame:
 def ranking_rows(tables: Tables, most: int = 15) -> pd.DataFrame:
     """The slots with most credit: share with interval, rank interval, and the band of the other models.
 
-    ``label`` leads with the rank interval. Where pairs were compared, slots that were not are left out.
+    ``label`` leads with the rank interval.
     """
     rows, measure = shown_credit(tables)
     rows = rows.head(most)
     keys = ["target", "model", "credited_id"]
-    pairs = tables["slot_differences"].merge(rows[["target", "model"]].drop_duplicates())
-    compared = set(pairs["credited_id"]) | set(pairs["other_id"])
-    rows = rows[rows["credited_id"].isin(compared)] if compared else rows
     rows = rows.merge(tables["slot_ranks"][[*keys, "rank_lower", "rank_upper"]], on=keys, how="left")
     band = ["lowest_share", "lowest_model", "highest_share", "highest_model"]
     rows = rows.merge(tables["model_agreement"][["target", "credited_id", *band]], on=keys[::2], how="left")
@@ -97,12 +94,13 @@ def ranking_rows(tables: Tables, most: int = 15) -> pd.DataFrame:
     rows["places"] = places
     rows["label"] = [f"{place} · {name}" if place else name for place, name in zip(places, rows["name"], strict=True)]
     rows["measure"] = measure
-    columns = ["label", "name", "places", "conversion_credit", "share", "ci_lower", "ci_upper", *band]
+    columns = ["label", "name", "places", "rank_lower", "rank_upper", "conversion_credit", "share"]
+    columns += ["ci_lower", "ci_upper", *band]
     return rows[[*keys, "measure", *columns]]
 
 
-def tied_runs(tables: Tables, rows: pd.DataFrame) -> pd.DataFrame:
-    """Which slots of ``ranking_rows`` are tied: runs in which no slot is surely different from another.
+def tied_runs(rows: pd.DataFrame) -> pd.DataFrame:
+    """Which slots of ``ranking_rows`` are tied: runs in which the rank intervals of any two overlap.
 
     Returns
     -------
@@ -110,17 +108,13 @@ def tied_runs(tables: Tables, rows: pd.DataFrame) -> pd.DataFrame:
         One row per run of two or more that lies in no longer one: first and last place (from 0), and ``lane``, such
         that runs of one lane share no slot.
     """
-    ids = rows["credited_id"].tolist()
-    pairs = tables["slot_differences"].merge(rows[["target", "model"]].drop_duplicates())
-    pairs = pairs[pairs["is_different"].notna()]
-    tied = {
-        frozenset(pair) for pair in pairs.loc[~pairs["is_different"].astype(bool), ["credited_id", "other_id"]].values
-    }
+    lower, upper = rows["rank_lower"].to_numpy(dtype=float), rows["rank_upper"].to_numpy(dtype=float)
     runs: list[dict[str, int]] = []
     ends: list[int] = []
-    for first in range(len(ids)):
+    for first in range(len(rows)):
         last = first
-        while last + 1 < len(ids) and all(frozenset((one, ids[last + 1])) in tied for one in ids[first : last + 1]):
+        # Intervals that overlap two by two have a rank in common.
+        while last + 1 < len(rows) and lower[first : last + 2].max() <= upper[first : last + 2].min():
             last += 1
         if last == first or (runs and last <= runs[-1]["last"]):
             continue

@@ -119,7 +119,7 @@ def ranking_picture(analysis: Analysis) -> alt.LayerChart | None:
     rows = chart_rows.ranking_rows(analysis.tables)
     if rows.empty:
         return None
-    runs = chart_rows.tied_runs(analysis.tables, rows)
+    runs = chart_rows.tied_runs(rows)
     of = chart_words.share_words(rows["measure"].iloc[0], rows["target"].iloc[0], lang)
     farthest = rows[["share", "ci_upper", "highest_share"]].max().max()
     lane = 0.03 * farthest

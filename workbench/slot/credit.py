@@ -216,14 +216,14 @@ def _arranged(
             "Rename this id in the source, or with values in a mapping (data/README.md)."
         )
     cells["item"] = np.searchsorted(ids, cells["credited_id"].astype(str))
-    cells["bucket"] = _numbers(cells["user_bucket"]) if by_bucket else 0
+    cells["bucket"] = cells["user_bucket"].astype("int64") if by_bucket else 0
     # Shares of a total that refunds have eaten up mean nothing: then conversions are shared.
     has_amount = has_amount and everything["amount"].fillna(0.0).sum() > CENT / 2
     measures, measure = ("conversions", "amount"), "amount" if has_amount else "conversions"
     known = everything[everything["user_bucket"].notna()]
     carried = known[measure].sum()
     everything = _spread(everything) if by_bucket and everything["user_bucket"].isna().any() else everything
-    everything["bucket"] = _numbers(everything["user_bucket"]) if by_bucket else 0
+    everything["bucket"] = everything["user_bucket"].astype("int64") if by_bucket else 0
     return TargetSums(
         target=target,
         ids=tuple(ids),
@@ -238,15 +238,10 @@ def _arranged(
     )
 
 
-def _numbers(user_bucket: pd.Series) -> NDArray[np.int64]:
-    """Buckets as numbers."""
-    return user_bucket.map(lambda two: int(two, 16)).to_numpy(dtype=np.int64)
-
-
 def _spread(everything: pd.DataFrame) -> pd.DataFrame:
     """Conversions without a user are many unknown people, not one: spread them evenly over the buckets."""
     nobody = everything["user_bucket"].isna()
-    every = pd.DataFrame({"user_bucket": [f"{number:02x}" for number in range(256)]})
+    every = pd.DataFrame({"user_bucket": range(256)})
     spread = everything[~nobody].merge(every, on="user_bucket", how="right").fillna(0.0)
     for name in ("conversions", "amount"):
         spread[name] += everything.loc[nobody, name].fillna(0.0).sum() / 256
@@ -315,7 +310,7 @@ def _solved(
     starts, ends = np.zeros((64, count)), {"conversion": np.zeros((64, count)), "null": np.zeros((64, count))}
     parts = []
     for kind, table in (("conversion", converting), ("null", leaving)):
-        bucket = table["bucket"].map(lambda two: 4 * int(two[0], 16) + int(two[1])).to_numpy(dtype=np.int64)
+        bucket = table["bucket"].to_numpy(dtype=np.int64)
         journeys = table["journeys"].to_numpy(dtype=float)
         origin = table["origin"].map(place).to_numpy(dtype=np.int64)
         destination = table["destination"].map(place).fillna(-1).to_numpy(dtype=np.int64)

@@ -103,12 +103,16 @@ class Engine:
         self.backend.raw_sql(f'CREATE OR REPLACE TEMP VIEW "{view}" AS {self.backend.compile(table)}')
         return self.backend.table(view)
 
-    def user_bucket(self, user_id: ir.Value) -> ir.StringValue:
-        """One of 256 buckets: two hexadecimal digits of the MD5 of the id, the same on every engine."""
+    def user_bucket(self, user_id: ir.Value) -> ir.IntegerValue:
+        """One of 256 buckets, 0-255: the first byte of the MD5 of the id, the same on every engine."""
         text = user_id.cast("string")
         if self.kind == "clickhouse":
-            return _clickhouse_lower(_clickhouse_hex(_clickhouse_md5(text))).substr(0, 2)
-        return text.hexdigest("md5").substr(0, 2)
+            return _clickhouse_first_byte(_clickhouse_md5(text)).cast("int16")
+        two = text.hexdigest("md5").substr(0, 2)
+        if self.kind == "duckdb":
+            return ("0x" + two).cast("int16")
+        digits = ibis.literal("0123456789abcdef")
+        return (16 * digits.find(two.substr(0, 1)) + digits.find(two.substr(1, 1))).cast("int16")
 
     def milliseconds(self, instant: ir.TimestampValue) -> ir.IntegerValue:
         """UTC milliseconds of an instant; DuckDB's own function is thirty times faster than its difference."""
@@ -152,12 +156,8 @@ def _clickhouse_hash(left, right) -> dt.uint64: ...  # type: ignore[no-untyped-d
 def _clickhouse_md5(text: str) -> bytes: ...  # type: ignore[empty-body]
 
 
-@ibis.udf.scalar.builtin(name="hex")
-def _clickhouse_hex(digest: bytes) -> str: ...  # type: ignore[empty-body]
-
-
-@ibis.udf.scalar.builtin(name="lower")
-def _clickhouse_lower(text: str) -> str: ...  # type: ignore[empty-body]
+@ibis.udf.scalar.builtin(name="reinterpretAsUInt8")
+def _clickhouse_first_byte(digest: bytes) -> int: ...  # type: ignore[empty-body]
 
 
 def _floats(expression: ibis.Table) -> ibis.Table:
