@@ -10,7 +10,8 @@ from shops import frame, write_shop
 from workbench import open_shop
 from workbench.errors import ParameterError, TableError
 from workbench.slot import attribute_slots
-from workbench.slot.attribution import DEFAULT_MODELS, MODELS
+from workbench.slot.attribution import DEFAULT_MODELS
+from workbench.slot.checks import MODELS
 from workbench.source.simulate import simulate_shop
 
 
@@ -208,7 +209,16 @@ def test_every_model_and_target_closes(little):
     shared = credit[credit["model"] != "participation"].groupby(["target", "model"])["conversion_share"].sum()
     assert np.allclose(shared, 1)
     assert credit[["ci_lower", "ci_upper"]].isna().all(axis=None)
-    assert analysis.tables["slot_differences"].empty
+    for name, bounds in (
+        ("slot_differences", ["ci_lower", "ci_upper", "is_different"]),
+        ("slot_ranks", ["rank_lower"]),
+    ):
+        table = analysis.tables[name]
+        assert table[bounds].isna().all(axis=None)
+        assert set(table["reason"]) == {"not_asked_for"}
+        assert set(table["target"]) == set(credit["target"])
+    ranked = credit[(credit["model"] == "linear") & (credit["credited_id"] != "(direct)")]
+    assert analysis.tables["slot_ranks"]["credited_id"].tolist() == ranked["credited_id"].tolist()
     assert any("participation" in note for note in analysis.notes)
     assert any("equal split over the distinct slots" in note for note in analysis.notes)
 

@@ -11,8 +11,8 @@ from shops import frame, write_shop
 from workbench import open_shop
 from workbench.errors import ParameterError
 from workbench.metrics.slot_funnel import FUNNEL_STEPS
-from workbench.slot.attribution import slot_names
 from workbench.slot.leak import leak_table, slot_leak, slot_quadrants
+from workbench.slot.metrics import slot_names
 from workbench.stats.intervals import wilson
 
 NO_CREDIT = pd.DataFrame(columns=["target", "credited_id", "conversion_share"])

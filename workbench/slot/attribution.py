@@ -4,54 +4,36 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
 import pandas as pd
-from ibis import _
 
 from workbench.analysis import Analysis
-from workbench.contract import CLICK, EVENT_RANK, EXPOSURE
-from workbench.errors import ParameterError, nearest
+from workbench.contract import CLICK
 from workbench.language import Language
 from workbench.metrics.journeys import CreditTo, JourneyRules, Sales
 from workbench.metrics.orders import paid_in_period, paid_orders
 from workbench.metrics.touches import promotion_counts, unnamed_touches
-from workbench.parameters import check_choices, check_names, check_positive, check_rate
 from workbench.period import Period
 from workbench.slot.attributable import attributable_rate
-from workbench.slot.concentration import check_top_n, slot_concentration
+from workbench.slot.checks import check_arguments, check_data
+from workbench.slot.concentration import slot_concentration
 from workbench.slot.content import content_metrics
 from workbench.slot.credit import TargetSums, Weights, collect_target
 from workbench.slot.findings import shown_model, slot_findings, slot_headline
 from workbench.slot.focus import slot_focus
 from workbench.slot.leak import slot_leak, slot_quadrants
+from workbench.slot.metrics import count_metrics, slot_names, with_sales
 from workbench.slot.model_error import model_error
 from workbench.slot.notes import Facts, slot_notes
 from workbench.slot.position import position_misfit
+from workbench.slot.purchases import Purchases
 from workbench.slot.retention import slot_retention
 from workbench.slot.shares import credit_tables, make_resampling, model_agreement
 from workbench.source.shop import Shop
-from workbench.stats.attribution import check_position_weights
-from workbench.stats.intervals import MINIMUM_EFFECTIVE, ratio_by_bucket, zero_share_upper
-from workbench.stats.tables import divide
 
-MODELS: tuple[str, ...] = (
-    "first",
-    "last",
-    "linear",
-    "position_based",
-    "time_decay",
-    "participation",
-    "shapley",
-    "markov",
-)
 DEFAULT_MODELS = ("first", "last", "linear", "position_based", "time_decay", "markov")
 TARGETS = ("view_item", "add_to_cart", "begin_checkout", "purchase")
-CREDIT_TO = ("slot_id", "content_id", "page", "floor")
-KEY_EVENTS = ("view_item", "add_to_cart")
 MOST_COMPARED = 60
 """Slots compared in pairs at most."""
-MOST_HALF_LIVES = 500
-"""In a lookback of more half-lives than this, weights of early touches fall below what numbers hold."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +41,8 @@ class _Credits:
     """Credit of all targets, and of purchases by slot and by content for the tables about slots and contents."""
 
     every: dict[str, TargetSums]
-    by_slot: TargetSums | None
-    by_content: TargetSums | None
+    by_slot: Purchases
+    by_content: Purchases
 
 
 def attribute_slots(
@@ -144,56 +126,46 @@ def attribute_slots(
     """
     rules = JourneyRules(touch, credit_to, lookback_hours, key_event, match_on, reset_after_order, net_of_refunds)
     weights = Weights(half_life_hours, tuple(position_weights), markov_states)  # type: ignore[arg-type]
-    _check(rules, weights, models, targets, confidence_level, top_n, bootstrap_replicates, seed)
+    check_arguments(rules, weights, models, targets, confidence_level, top_n, bootstrap_replicates, seed)
     shop.require("slot_attribution", "events")
-    _check_data(shop, rules, targets)
-    period = shop.period(start_date, end_date, timezone)
-    sales = _sales(shop)
+    check_data(shop, rules, targets)
+    period, sales = shop.period(start_date, end_date, timezone), _sales(shop)
     resampling = make_resampling(bootstrap_replicates, seed, confidence_level)
-    names = slot_names(shop)
-    counts = shop.collect(promotion_counts(shop.events, period, "slot_id"))
+    names, counts = slot_names(shop), shop.collect(promotion_counts(shop.events, period, "slot_id"))
     counts["slot_id"] = counts["slot_id"].astype(str)
     credits = _collect(shop, sales, rules, targets, models, period, weights, bootstrap_replicates > 0, confidence_level)
-    known = counts["slot_id"].unique().tolist() if credit_to == "slot_id" else []
     credit, differences, ranks = credit_tables(
         credits.every.values(),
         models,
-        known,
+        counts["slot_id"].unique().tolist() if credit_to == "slot_id" else [],
         resampling,
         credit_to=credit_to,
         compared_model=shown_model(models),
         most_compared=min(max(top_n, 2), MOST_COMPARED),
     )
-    by_slot = credits.by_slot
-    model = shown_model(models)
-    metrics = _with_sales(_metrics(shop, counts, names, confidence_level), by_slot, model)
-    shares = credit[(credit["model"] == model) & (credit["credit_to"] == "slot_id")]
-    amounts = _amount_by_slot(by_slot, model)
+    by_slot, model = credits.by_slot, shown_model(models)
+    metrics = with_sales(count_metrics(shop, counts, names, confidence_level), by_slot)
     leak = slot_leak(
         shop,
         period,
         names,
         lookback_hours=lookback_hours,
-        credit=shares[["target", "credited_id", "conversion_share"]],
-        amount_by_slot=amounts,
+        credit=_shares_of_slots(credit, by_slot, model),
+        amount_by_slot=by_slot.credit("amount") if by_slot.has_amount else None,
         confidence_level=confidence_level,
     )
-    enough = by_slot is not None and by_slot.effective >= MINIMUM_EFFECTIVE
-    own_ranks = ranks[(ranks["model"] == model) & (credit_to == "slot_id")]
     focus = slot_focus(
         metrics,
         counts,
-        _long(by_slot, model) if touch == CLICK else None,
-        shop.has_money and enough,
+        by_slot.cells() if touch == CLICK else None,
+        shop.has_money and by_slot.are_enough,
         leak.table,
-        own_ranks,
+        ranks[(ranks["model"] == model) & (credit_to == "slot_id")],
         confidence_level,
     )
-    orders_by_slot = _by_bucket(by_slot, model, "conversions")
-    content = content_metrics(
-        shop, period, credit=_content_credit(credits.by_content, model), confidence_level=confidence_level
-    )
+    content = content_metrics(shop, period, credit=credits.by_content.table(), confidence_level=confidence_level)
     retention = slot_retention(shop, period, names, touch=touch, confidence_level=confidence_level)
+    drawn = resampling.weights if by_slot.are_enough else None
     whole = start_date is None and end_date is None
     tables = {
         "slot_metrics": metrics,
@@ -204,14 +176,10 @@ def attribute_slots(
         "slot_leak": leak.table,
         "slot_quadrants": slot_quadrants(leak.table),
         "slot_concentration": slot_concentration(
-            _by_bucket(by_slot, model, by_slot.measure if by_slot else "conversions"),
-            names,
-            resampling.weights if enough else None,
-            top_n=top_n,
-            confidence_level=confidence_level,
+            by_slot.by_bucket(by_slot.measure), names, drawn, top_n=top_n, confidence_level=confidence_level
         ),
         "position_misfit": position_misfit(
-            orders_by_slot, names, resampling.weights if enough else None, confidence_level=confidence_level
+            by_slot.by_bucket("conversions"), names, drawn, confidence_level=confidence_level
         ),
         "content_metrics": content.table,
         "slot_retention": retention.table,
@@ -245,121 +213,6 @@ def attribute_slots(
         notes=slot_notes(shop, lang, tables, facts),
         flags=shop.flags(period, lang, has_orders=paid > 0),
     )
-
-
-# -- checks ------------------------------------------------------------------------------------------------
-
-
-def _check(
-    rules: JourneyRules,
-    weights: Weights,
-    models: Sequence[str],
-    targets: Sequence[str],
-    confidence_level: float,
-    top_n: int,
-    bootstrap_replicates: int,
-    seed: int,
-) -> None:
-    """Refuse arguments that cannot be used, before any query."""
-    for name, words in (("targets", targets), ("models", models)):
-        if isinstance(words, str):
-            raise ParameterError(f'{name} is the text "{words}"; give a list: ["{words}"].')
-    if rules.touch in targets:
-        raise ParameterError(
-            f"targets: {rules.touch} is what touches are; every touch would earn itself. Leave it out of the targets."
-        )
-    check_rate("confidence_level", confidence_level)
-    check_positive("lookback_hours", rules.lookback_hours, "hours")
-    check_positive("half_life_hours", weights.half_life_hours, "hours")
-    check_position_weights(weights.position_weights)
-    check_choices("models", models, MODELS)
-    check_names("models", models)
-    check_names("targets", targets)
-    check_choices("touch", [rules.touch], (CLICK, EXPOSURE))
-    check_choices("credit_to", [rules.credit_to], CREDIT_TO)
-    check_top_n(top_n)
-    if rules.key_event is not None:
-        check_choices("key_event", [rules.key_event], KEY_EVENTS)
-    if rules.match_on is not None:
-        check_choices("match_on", [rules.match_on], ("product_id",))
-    for name, given, least in (
-        ("seed", seed, 0),
-        ("bootstrap_replicates", bootstrap_replicates, 0),
-        ("markov_states", weights.markov_states, 2),
-    ):
-        if isinstance(given, bool) or not isinstance(given, int) or given < least:
-            raise ParameterError(f"{name} is {given!r}; it must be a whole number of at least {least}.")
-    if 0 < bootstrap_replicates < 200:
-        raise ParameterError(
-            f"bootstrap_replicates is {bootstrap_replicates}; below 200 draws the ends of an interval are chance. "
-            "Use 2000, or 0 for no intervals."
-        )
-    if weights.markov_states > 2000:
-        raise ParameterError(
-            f"markov_states is {weights.markov_states}; the chain is solved exactly for at most 2000 states. "
-            "Those less touched become one, (other)."
-        )
-    if "time_decay" in models and rules.lookback_hours > MOST_HALF_LIVES * weights.half_life_hours:
-        raise ParameterError(
-            f"half_life_hours is {weights.half_life_hours:g} with lookback_hours {rules.lookback_hours:g}; an early "
-            f"touch would weigh nothing. Make it at least {rules.lookback_hours / MOST_HALF_LIVES:g}, or use the model last."
-        )
-
-
-def _check_data(shop: Shop, rules: JourneyRules, targets: Sequence[str]) -> None:
-    """Refuse what the shop does not hold."""
-    _check_targets(shop, targets)
-    if rules.touch == EXPOSURE and not _events_there(shop, [EXPOSURE]):
-        raise ParameterError(
-            f'touch: no event "{EXPOSURE}" in the data, so that no touch could ever count. Use {CLICK}.'
-        )
-    if rules.match_on:
-        missing = [] if shop.has("events", "product_id") else ["events.product_id"]
-        missing += [] if shop.has("order_lines", "product_id") or not shop.has("orders") else ["order_lines.product_id"]
-        if missing:
-            raise ParameterError(
-                f"match_on: product_id needs {' and '.join(missing)}, which {shop.name} does not have. "
-                "Add it, name its source in a mapping (data/README.md), or set match_on to null."
-            )
-    if rules.key_event and rules.key_event not in _events_there(shop, [rules.key_event]):
-        raise ParameterError(
-            f'key_event: no event "{rules.key_event}" in the data, so that no touch could ever count. '
-            "Set key_event to null."
-        )
-    if rules.credit_to == "floor" and not shop.has("slots", "floor"):
-        raise ParameterError(
-            f"credit_to: floor needs slots.floor, which {shop.name} does not have. Use slot_id or page."
-        )
-    if rules.credit_to == "page" and not (shop.has("slots", "page") or shop.has("events", "page")):
-        raise ParameterError(f"credit_to: page needs slots.page or events.page; {shop.name} has neither. Use slot_id.")
-    if rules.credit_to == "content_id" and not shop.has("events", "content_id"):
-        raise ParameterError(
-            f"credit_to: content_id needs events.content_id, which {shop.name} does not have. Use slot_id."
-        )
-
-
-def _events_there(shop: Shop, names: Sequence[str]) -> set[str]:
-    events = shop.events
-    return set(shop.collect(events.filter(events.event.isin(list(names))).select("event").distinct())["event"])
-
-
-def _check_targets(shop: Shop, targets: Sequence[str]) -> None:
-    """Refuse a target that neither the contract nor the data know."""
-    unknown = [target for target in targets if target not in EVENT_RANK]
-    if not unknown:
-        return
-    events, found = shop.events, _events_there(shop, unknown)
-    for target in unknown:
-        if target not in found:
-            counted = events.group_by("event").aggregate(rows=_.count()).order_by([_.rows.desc(), "event"]).limit(200)
-            names = shop.collect(counted)["event"].tolist()
-            raise ParameterError(
-                f'targets: no event "{target}" in the data{nearest(target, [*names, *EVENT_RANK], ".")} '
-                f"There are: {', '.join(names[:12])}."
-            )
-
-
-# -- what the engine brings back ---------------------------------------------------------------------------
 
 
 def _sales(shop: Shop) -> Sales:
@@ -400,19 +253,28 @@ def _collect(
     first = sorted(targets, key=lambda one: one != "purchase")
     possible = [one for one in first if one not in ("purchase", "begin_checkout") or shop.has("orders")]
     every = {target: credit(target, rules, models) for target in possible}
-    if not shop.has("orders"):
-        return _Credits(every, None, None)
     model = shown_model(models)
-    is_rule = model not in ("markov", "participation")
-    aside = [model if is_rule else "linear"]
-    own = {name: every.get("purchase") if rules.credit_to == name else None for name in ("slot_id", "content_id")}
-    if not is_rule:
-        own = dict.fromkeys(own)
-    by_slot = own["slot_id"] or credit("purchase", replace(rules, credit_to="slot_id"), aside)
-    by_content = None
-    if shop.has("events", "content_id"):
-        by_content = own["content_id"] or credit("purchase", replace(rules, credit_to="content_id"), aside)
-    return _Credits(every, by_slot, by_content)
+    # The Markov model has no sums by bucket, and participation counts an order more than once.
+    shown = "linear" if model in ("markov", "participation") else model
+
+    def purchases(credit_to: CreditTo) -> Purchases:
+        if not shop.has("orders"):
+            return Purchases(None, shown)
+        own = every.get("purchase") if rules.credit_to == credit_to and shown == model else None
+        return Purchases(own or credit("purchase", replace(rules, credit_to=credit_to), [shown]), shown)
+
+    has_contents = shop.has("events", "content_id")
+    return _Credits(every, purchases("slot_id"), purchases("content_id") if has_contents else Purchases(None, shown))
+
+
+def _shares_of_slots(credit: pd.DataFrame, by_slot: Purchases, model: str) -> pd.DataFrame:
+    """Shares of conversions by slot; where credit goes to something else, those of purchases alone are known."""
+    columns = ["target", "credited_id", "conversion_share"]
+    if (credit["credit_to"] == "slot_id").any() or by_slot.sums is None:
+        return credit.loc[(credit["model"] == model) & (credit["credit_to"] == "slot_id"), columns]
+    orders, total = by_slot.credit("conversions"), by_slot.all_there_is("conversions")
+    shares = orders / total if total else orders * float("nan")
+    return pd.DataFrame({"target": "purchase", "credited_id": shares.index, "conversion_share": shares.to_numpy()})
 
 
 def _unnamed(shop: Shop, rules: JourneyRules, period: Period) -> int:
@@ -427,114 +289,3 @@ def _paid_counts(shop: Shop, period: Period) -> tuple[int, int]:
     inside = paid_in_period(paid_orders(shop.orders), period)
     found = shop.collect(inside.aggregate(orders=inside.count(), nobody=inside.user_id.isnull().cast("int64").sum()))
     return int(found["orders"].item()), int(found["nobody"].fillna(0).item())
-
-
-def slot_names(shop: Shop) -> pd.DataFrame:
-    """slot_id (text), slot_name, page, floor, position, slot_kind of the slots that the source describes."""
-    columns = ["slot_id", "slot_name", "page", "floor", "position", "slot_kind"]
-    if not shop.has("slots"):
-        return pd.DataFrame(columns=columns)
-    slots = shop.slots
-    wanted = slots.select("slot_id", "page", "floor", "position", slot_name=slots.name, slot_kind=slots.kind)
-    found = shop.collect(wanted)
-    return found.assign(slot_id=found["slot_id"].astype(str))[columns]
-
-
-# -- purchases by slot -------------------------------------------------------------------------------------
-
-
-def _rule_model(sums: TargetSums, model: str) -> str:
-    """The model shown, or the one that was run in its place: the Markov model has no sums by bucket."""
-    return model if f"{model}_conversions" in sums.cells else "linear"
-
-
-def _by_bucket(sums: TargetSums | None, model: str, measure: str) -> pd.DataFrame:
-    """Credit of slots by bucket of users, without ``(direct)``."""
-    if sums is None:
-        return pd.DataFrame(index=pd.RangeIndex(1))
-    matrix = sums.matrix(_rule_model(sums, model), measure)[:, :-1]
-    return pd.DataFrame(matrix, columns=list(sums.ids))
-
-
-def _amount_by_slot(sums: TargetSums | None, model: str) -> pd.Series | None:
-    return _by_bucket(sums, model, "amount").sum() if sums is not None and sums.has_amount else None
-
-
-def _long(sums: TargetSums | None, model: str) -> pd.DataFrame | None:
-    """One row per slot and bucket: conversion_credit, amount_credit; None without orders or without buckets."""
-    if sums is None or sums.buckets == 1:
-        return None
-    model = _rule_model(sums, model)
-    ids = np.array(sums.ids, dtype=object)
-    return pd.DataFrame(
-        {
-            "credited_id": ids[sums.cells["item"]],
-            "user_bucket": sums.cells["bucket"].to_numpy(),
-            "conversion_credit": sums.cells[f"{model}_conversions"],
-            "amount_credit": sums.cells[f"{model}_amount"],
-        }
-    )
-
-
-def _content_credit(sums: TargetSums | None, model: str) -> pd.DataFrame | None:
-    if sums is None:
-        return None
-    orders, amounts = (_by_bucket(sums, model, name).sum() for name in ("conversions", "amount"))
-    return pd.DataFrame(
-        {
-            "credited_id": orders.index,
-            "conversion_credit": orders.to_numpy(),
-            "amount_credit": amounts.to_numpy() if sums.has_amount else np.nan,
-        }
-    )
-
-
-def _metrics(shop: Shop, counts: pd.DataFrame, names: pd.DataFrame, confidence_level: float) -> pd.DataFrame:
-    """One row per slot that was seen or clicked in the period."""
-    sums = counts.drop(columns="user_bucket").groupby("slot_id").sum()
-    table = sums.join(names.set_index("slot_id").drop(columns="floor"))
-    table["slot_name"] = table["slot_name"].fillna(pd.Series(table.index, index=table.index))
-    wide = {
-        name: counts.pivot(index="user_bucket", columns="slot_id", values=name).fillna(0)[table.index]
-        for name in ("click_count", "impression_count")
-    }
-    impossible = table["click_count"] > table["impression_count"]
-    with np.errstate(all="ignore"):
-        found = ratio_by_bucket(wide["click_count"], wide["impression_count"], confidence_level=confidence_level)
-    none = (table["click_count"] == 0) & (table["impression_count"] > 0)
-    upper = np.where(none, zero_share_upper(table["viewer_count"], confidence_level=confidence_level), found.upper)
-    lower = np.where(none, 0.0, found.lower)
-    table["click_through_rate"] = divide(table["click_count"], table["impression_count"]).mask(impossible)
-    table["ci_lower"] = pd.Series(lower, index=table.index).mask(impossible)
-    table["ci_upper"] = pd.Series(upper, index=table.index).mask(impossible)
-    table["viewer_click_rate"] = divide(table["clicker_count"], table["viewer_count"])
-    table["viewer_click_rate"] = table["viewer_click_rate"].mask(table["clicker_count"] > table["viewer_count"])
-    table["clicks_per_clicker"] = divide(table["click_count"], table["clicker_count"])
-    table["reason"] = pd.Series(None, index=table.index, dtype=object).mask(table["ci_lower"].isna(), "too_few_users")
-    table["reason"] = table["reason"].mask(impossible, "clicks_above_exposures")
-    if not shop.user_ids_known:
-        table[["viewer_count", "clicker_count", "viewer_click_rate", "clicks_per_clicker"]] = float("nan")
-    return table.reset_index().sort_values(["click_count", "slot_id"], ascending=[False, True], ignore_index=True)
-
-
-def _with_sales(metrics: pd.DataFrame, sums: TargetSums | None, model: str) -> pd.DataFrame:
-    """Add what the model shown credits each slot with: per clicker, per thousand exposures, as shares."""
-    orders, amounts = (
-        _by_bucket(sums, model, name).sum().reindex(metrics["slot_id"], fill_value=0.0).to_numpy()
-        for name in ("conversions", "amount")
-    )
-    known = sums is not None
-    has_amount = sums is not None and sums.has_amount
-    total = {name: sums.total[name].sum() if sums is not None else 0.0 for name in ("conversions", "amount")}
-    table = metrics.assign(
-        conversion_credit=orders if known else np.nan,
-        amount_credit=amounts if has_amount else np.nan,
-    )
-    table["orders_per_clicker"] = divide(table["conversion_credit"], table["clicker_count"])
-    table["amount_per_thousand_exposures"] = 1000 * divide(table["amount_credit"], table["impression_count"])
-    table["conversion_share"] = table["conversion_credit"] / total["conversions"] if total["conversions"] else np.nan
-    table["amount_share"] = table["amount_credit"] / total["amount"] if total["amount"] else np.nan
-    first = ["slot_id", "slot_name", "page", "position", "slot_kind", "impression_count", "click_count"]
-    first += ["viewer_count", "clicker_count", "click_through_rate", "ci_lower", "ci_upper", "viewer_click_rate"]
-    first += ["clicks_per_clicker", "conversion_credit", "amount_credit", "conversion_share", "amount_share"]
-    return table[[*first, "orders_per_clicker", "amount_per_thousand_exposures", "reason"]]

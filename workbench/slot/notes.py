@@ -232,6 +232,13 @@ def _data_notes(shop: Shop, tables: Tables, facts: Facts) -> Told:
 def _part_notes(tables: Tables, facts: Facts) -> Told:
     """Limits of leaks, retention and contents."""
     told: Told = []
+    if facts.rules.credit_to != "slot_id":
+        told.append(
+            (
+                f"Credit goes to {facts.rules.credit_to}: slot_leak has credit shares of slots for purchases alone.",
+                f"归因到 {facts.rules.credit_to}：slot_leak 中仅成交一步有坑位归因占比。",
+            )
+        )
     if facts.leak.missing_steps:
         steps = ", ".join(facts.leak.missing_steps)
         told.append(

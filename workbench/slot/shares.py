@@ -126,7 +126,7 @@ def credit_tables(
                 continue
             table, shares = _credit(sums, model, known, resampling)
             credits.append(table.assign(target=sums.target, model=model, credit_to=credit_to))
-            if resampling.weights is None or model != compared_model or not len(table):
+            if model != compared_model or not len(table):
                 continue
             names = {"target": sums.target, "model": model}
             differences.append(_differences(sums, shares, most_compared, resampling).assign(**names))
@@ -268,6 +268,12 @@ def _differences(sums: TargetSums, shares: _Shares, most: int, resampling: Resam
     pairs = np.array([(a, b) for place, a in enumerate(largest) for b in largest[place + 1 :]]).reshape(-1, 2)
     if not len(pairs):
         return pd.DataFrame(columns=DIFFERENCE_COLUMNS)
+    ids = np.array(shares.ids, dtype=object)
+    names = {"credited_id": ids[pairs[:, 0]], "other_id": ids[pairs[:, 1]]}
+    if resampling.weights is None:
+        share = size / shares.totals.sum()
+        none = {"ci_lower": np.nan, "ci_upper": np.nan, "is_different": None, "reason": "not_asked_for"}
+        return pd.DataFrame({**names, "difference": share[pairs[:, 0]] - share[pairs[:, 1]], **none})
     found = simultaneous_differences(
         shares.sums,
         shares.totals,
@@ -276,11 +282,9 @@ def _differences(sums: TargetSums, shares: _Shares, most: int, resampling: Resam
         confidence_level=resampling.confidence_level,
         effective_total=sums.effective,
     )
-    ids = np.array(shares.ids, dtype=object)
     return pd.DataFrame(
         {
-            "credited_id": ids[pairs[:, 0]],
-            "other_id": ids[pairs[:, 1]],
+            **names,
             "difference": found.estimate,
             "ci_lower": found.lower,
             "ci_upper": found.upper,
@@ -294,6 +298,11 @@ def _ranks(sums: TargetSums, shares: _Shares, resampling: Resampling) -> pd.Data
     """Ranks of the largest; where there are very many ids, the others may lie anywhere below."""
     size = shares.sums.sum(axis=0)
     largest = np.lexsort((np.array(shares.ids), -size.round(9)))[:MOST_RANKED]
+    if resampling.weights is None:
+        none = dict.fromkeys(("rank_lower", "rank_upper", "tied_count"), np.nan)
+        ids = np.array(shares.ids, dtype=object)[largest]
+        rank = np.arange(1, len(ids) + 1)
+        return pd.DataFrame({"credited_id": ids, "rank": rank, **none, "reason": "not_asked_for"})
     rank, lower, upper = rank_intervals(
         shares.sums[:, largest],
         shares.totals,
