@@ -12,6 +12,7 @@ from workbench.errors import ParameterError, TableError
 from workbench.slot import attribute_slots
 from workbench.slot.attribution import DEFAULT_MODELS
 from workbench.slot.checks import MODELS
+from workbench.slot.findings import rank_words
 from workbench.source.simulate import simulate_shop
 
 
@@ -55,6 +56,58 @@ def test_a_slot_that_nobody_clicked_has_an_upper_bound(tmp_path):
     a = attribute_slots(small(tmp_path, *rows)).tables["slot_metrics"].iloc[0]
     assert (a["click_through_rate"], a["ci_lower"]) == (0, 0)
     assert a["ci_upper"] == pytest.approx(0.0362, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("seen", "clicked", "reason"),
+    [
+        ([1] * 50, [1] * 50, "no_variation"),  # everybody clicked
+        ([2] * 50, [1] * 50, "no_variation"),  # everybody clicked every second time
+        ([3], [3], "too_few_users"),
+        ([4], [1], "too_few_users"),
+        ([2, 2], [2, 0], "too_few_users"),  # without the one the rate is 0, without the other 1
+    ],
+)
+def test_why_a_click_through_rate_has_no_interval(tmp_path, seen, clicked, reason):
+    rows = [
+        (f"u{user}", f"2026-03-01 10:{minute:02d}", event, "a")
+        for event, counts in (("view_promotion", seen), ("select_promotion", clicked))
+        for user, count in enumerate(counts)
+        for minute in range(count)
+    ]
+    a = attribute_slots(small(tmp_path, *rows)).tables["slot_metrics"].iloc[0]
+    assert a["click_through_rate"] == sum(clicked) / sum(seen)
+    assert math.isnan(a["ci_lower"])
+    assert math.isnan(a["ci_upper"])
+    assert a["reason"] == reason
+
+
+def test_a_slot_without_credit_has_the_share_0_in_its_leak_whatever_gets_the_credit(tmp_path):
+    events = frame(
+        "user_id event_at event slot_id",
+        ("u", "2026-03-01 10:00", "select_promotion", "a"),
+        ("v", "2026-03-01 10:00", "select_promotion", "b"),
+    )
+    orders = frame(
+        "order_id user_id submitted_at paid_at gross_amount", (1, "u", "2026-03-01 11:00", "2026-03-01 11:00", 5.0)
+    )
+    slots = pd.DataFrame({"slot_id": ["a", "b"], "name": ["A", "B"], "page": "home"})
+    tables = {"events": events, "orders": orders, "slots": slots}
+    shop = open_shop(write_shop(tmp_path / "shop", **tables))
+    asked = {"models": ["last", "markov"], "targets": ["purchase"], "bootstrap_replicates": 0}
+    for credit_to in ("slot_id", "page"):
+        analysis = attribute_slots(shop, credit_to=credit_to, **asked)
+        leak = analysis.tables["slot_leak"]
+        paid = leak[leak["step"] == "purchase"].set_index("slot_id")["credit_share"]
+        assert paid.to_dict() == {"a": 1.0, "b": 0.0}
+        told = [note for note in analysis.notes if note.startswith("Credit goes to")]
+        assert len(told) == (credit_to == "page")
+    assert told[0] == "Credit goes to page: slot_leak has credit shares of slots for purchases alone, under last."
+    alone = attribute_slots(shop, credit_to="page", **asked | {"models": ["markov"]})
+    assert any("for purchases alone, under linear." in note for note in alone.notes)
+    del tables["orders"]
+    without = open_shop(write_shop(tmp_path / "without", **tables))
+    assert not any("Credit goes to" in note for note in attribute_slots(without, credit_to="page", **asked).notes)
 
 
 def test_users_that_cannot_be_told_apart_are_not_counted(tmp_path):
@@ -210,7 +263,7 @@ def test_every_model_and_target_closes(little):
     assert np.allclose(shared, 1)
     assert credit[["ci_lower", "ci_upper"]].isna().all(axis=None)
     for name, bounds in (
-        ("slot_differences", ["ci_lower", "ci_upper", "is_different"]),
+        ("slot_differences", ["ci_lower", "ci_upper", "is_different", "is_order_sure"]),
         ("slot_ranks", ["rank_lower"]),
     ):
         table = analysis.tables[name]
@@ -219,8 +272,34 @@ def test_every_model_and_target_closes(little):
         assert set(table["target"]) == set(credit["target"])
     ranked = credit[(credit["model"] == "linear") & (credit["credited_id"] != "(direct)")]
     assert analysis.tables["slot_ranks"]["credited_id"].tolist() == ranked["credited_id"].tolist()
+    assert list(dict.fromkeys(credit["target"])) == ["view_item", "add_to_cart", "begin_checkout", "purchase"]
     assert any("participation" in note for note in analysis.notes)
     assert any("equal split over the distinct slots" in note for note in analysis.notes)
+
+
+@pytest.mark.parametrize("replicates", [0, 200])
+@pytest.mark.parametrize("model", MODELS)
+def test_ranks_and_differences_follow_the_shares_of_every_model(little, model, replicates):
+    targets = ["purchase", "add_to_cart"]
+    tables = attribute_slots(little, models=[model], targets=targets, bootstrap_replicates=replicates).tables
+    credit = tables["slot_credit"]
+    share = credit["amount_share"].where(credit["amount_share"].notna(), credit["conversion_share"])
+    share = credit.assign(share=share).set_index(["target", "credited_id"])["share"]
+    for target, ranks in tables["slot_ranks"].groupby("target"):
+        ranked = share[target].drop("(direct)")[ranks["credited_id"]]
+        assert ranks["rank"].tolist() == list(range(1, len(ranks) + 1))
+        assert (ranked.diff().dropna() <= 1e-12).all()
+        assert ranked.iloc[0] > ranked.iloc[-1]
+        if replicates:
+            assert ranks["rank"].between(ranks["rank_lower"], ranks["rank_upper"]).all()
+    differences = tables["slot_differences"]
+    assert (differences.groupby("target").size() == 30 * 29 / 2).all()
+    one, other = (
+        share[pd.MultiIndex.from_frame(differences[["target", name]])].to_numpy()
+        for name in ("credited_id", "other_id")
+    )
+    assert differences["difference"].to_numpy() == pytest.approx(one - other, abs=1e-12)
+    assert differences["is_order_sure"].notna().all() == bool(replicates)
 
 
 def test_page_and_floor_add_up_what_their_slots_get(little):
@@ -307,10 +386,19 @@ def test_the_topic_page_leaks_at_the_detail_view(analysed, truth):
 def test_one_large_buyer_is_told_and_ranks_are_empty(tmp_path):
     clicks = [(f"u{i}", "2026-03-01 10:00", "select_promotion", "abc"[i % 3]) for i in range(90)]
     orders = [(i, f"u{i}", "2026-03-01 11:00", "2026-03-01 11:00", 1000.0 if i == 0 else 1.0) for i in range(60)]
-    tables = attribute_slots(small(tmp_path, *clicks, orders=orders), targets=["purchase"]).tables
+    shop = small(tmp_path, *clicks, orders=orders)
+    analysis = attribute_slots(shop, targets=["purchase"])
+    tables = analysis.tables
     assert set(tables["slot_credit"]["reason"]) == {"few_effective_buyers"}
     assert tables["slot_ranks"]["rank_lower"].isna().all()
     assert not tables["slot_differences"]["is_different"].any()
+    assert tables["slot_differences"]["is_order_sure"].isna().all()
+    assert {rank_words(row) for row in tables["slot_ranks"].to_dict("records")} == {"–"}
+    # 1,000 of 1,059
+    assert "One buyer carries 94% of the paid amount: no intervals, ranks are not sure." in analysis.headline.verdict
+    chinese = attribute_slots(shop, targets=["purchase"], lang="zh").headline.verdict
+    assert "单个买家占支付金额的 94%：不给区间，排名不可靠。" in chinese
+    assert "One buyer" not in attribute_slots(shop, targets=["purchase"], bootstrap_replicates=0).headline.verdict
 
 
 def test_refunds_that_eat_everything_leave_shares_of_orders(tmp_path):

@@ -1,6 +1,7 @@
 """The slot pictures: each draws in both languages or is None, reads tables only, and says what the tables say."""
 
 import itertools
+from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,6 +14,9 @@ from workbench import open_shop
 from workbench.report.charts import finite
 from workbench.report.figure import Figures
 from workbench.slot import attribute_slots, chart_rows, chart_words, charts
+from workbench.slot.credit import TargetSums
+from workbench.slot.findings import slot_findings
+from workbench.slot.shares import credit_tables, make_resampling, model_agreement
 
 PICTURES = [
     charts.traffic_picture,
@@ -27,6 +31,7 @@ PICTURES = [
     charts.attributable_picture,
     charts.position_picture,
 ]
+FACTS = SimpleNamespace(rules=SimpleNamespace(credit_to="slot_id"), sums={}, has_intervals=True)
 HTML = '<script>alert("x")</script> & "quotes"'
 LONG = "首页第一屏品牌馆直播间限时秒杀会场入口" * 8
 
@@ -188,13 +193,17 @@ def test_without_replicates_there_are_points_and_no_intervals(analysis_of):
     rows = chart_rows.ranking_rows(analysis.tables)
     assert rows["ci_lower"].isna().all()
     assert (rows["places"] == "").all()
-    assert chart_rows.tied_runs(rows).empty
+    assert chart_rows.tied_runs(analysis.tables, rows).empty
     found = {picture: specification(picture, analysis) for picture in PICTURES}
     assert {"ranking_picture", "traffic_picture", "concentration_picture", "content_picture"} <= named(found)
     for picture in (charts.ranking_picture, charts.concentration_picture, charts.traffic_picture):
         html_of(picture, found[picture], "en")
     assert len(found[charts.ranking_picture]["layer"]) == 3
-    assert "surely" not in found[charts.ranking_picture]["title"]["text"][0]
+    title = found[charts.ranking_picture]["title"]
+    assert "surely" not in title["text"][0]
+    assert "interval" not in " ".join(title["subtitle"])
+    assert "point: linear" in " ".join(title["subtitle"])
+    assert "interval" in " ".join(specification(charts.ranking_picture, analysis_of())["title"]["subtitle"])
 
 
 def test_harmful_long_and_equal_names_are_only_text(with_truth):
@@ -217,8 +226,8 @@ def test_harmful_long_and_equal_names_are_only_text(with_truth):
 # -- ties --------------------------------------------------------------------------------------------------
 
 
-def ranking_tables(shares: dict[str, float], ranks: dict[str, tuple[int, int]]) -> dict:
-    """Tables with one target and model."""
+def ranking_tables(shares: dict[str, float], sure: set[str]) -> dict:
+    """Tables with one target and model; ``sure`` holds pairs such as "ac" that are told apart, larger share first."""
     ids = list(shares)
     both = {"target": "purchase", "model": "linear"}
     credit = pd.DataFrame(
@@ -233,47 +242,74 @@ def ranking_tables(shares: dict[str, float], ranks: dict[str, tuple[int, int]]) 
             "ci_upper": 0.5,
         }
     )
+    pairs = list(itertools.combinations(ids, 2))
+    differences = pd.DataFrame(
+        {
+            **both,
+            "credited_id": [one for one, _ in pairs],
+            "other_id": [other for _, other in pairs],
+            "is_order_sure": ["".join(pair) in sure for pair in pairs],
+        }
+    )
+    ranks = [
+        {
+            **both,
+            "credited_id": one,
+            "rank_lower": 1 + sum(pair[1] == one for pair in sure),
+            "rank_upper": len(ids) - sum(pair[0] == one for pair in sure),
+        }
+        for one in ids
+    ]
     band = ["lowest_share", "lowest_model", "highest_share", "highest_model"]
     return {
         "slot_credit": credit,
-        "slot_ranks": pd.DataFrame(
-            [{**both, "credited_id": one, "rank_lower": low, "rank_upper": up} for one, (low, up) in ranks.items()]
-        ),
+        "slot_differences": differences,
+        "slot_ranks": pd.DataFrame(ranks),
         "slot_metrics": pd.DataFrame({"slot_id": ids, "slot_name": [one.upper() for one in ids]}),
         "model_agreement": pd.DataFrame(columns=["target", "credited_id", *band]),
     }
 
 
-# a alone, (b, c) and (c, d) tied, e alone. The two runs share c, so they need two lanes.
+def title_of(tables: dict, lang: str = "en") -> str:
+    rows = chart_rows.ranking_rows(tables)
+    return chart_words.ranking_words(tables, rows, chart_rows.tied_runs(tables, rows), lang)[0]
+
+
+# a > b ~ c ~ d > e with b > d: a alone, (b, c) and (c, d) tied, e alone. The two runs share c, so they need two lanes.
 CHAIN = ranking_tables(
-    {"a": 0.3, "b": 0.2, "c": 0.15, "d": 0.1, "e": 0.05},
-    {"a": (1, 1), "b": (2, 2), "c": (2, 4), "d": (3, 4), "e": (5, 5)},
+    {"a": 0.3, "b": 0.2, "c": 0.15, "d": 0.1, "e": 0.05}, {"ab", "ac", "ad", "ae", "bd", "be", "ce", "de"}
 )
 
 
 def test_ties_by_hand():
     rows = chart_rows.ranking_rows(CHAIN)
-    assert rows["label"].tolist() == ["1 · A", "2 · B", "2–4 · C", "3–4 · D", "5 · E"]
-    runs = chart_rows.tied_runs(rows)
+    assert rows["label"].tolist() == ["1 · A", "2–3 · B", "2–4 · C", "3–4 · D", "5 · E"]
+    runs = chart_rows.tied_runs(CHAIN, rows)
     assert runs.to_dict("records") == [{"first": 1, "last": 2, "lane": 0}, {"first": 2, "last": 3, "lane": 1}]
-    title, told = chart_words.ranking_words(rows, runs, "en")
+    title, told = chart_words.ranking_words(CHAIN, rows, runs, "en")
     assert title == "A earns most, 30.0% of paid orders, surely ahead of the rest"
+    assert told.startswith("point and line: linear with interval")
     assert "joined on the right: order not sure" in told
 
 
 def test_a_tie_at_the_top_is_said():
+    shares = {"a": 0.3, "b": 0.2, "c": 0.1}
     # nothing is sure: one run over all three
-    tables = ranking_tables({"a": 0.3, "b": 0.2, "c": 0.1}, {"a": (1, 3), "b": (1, 3), "c": (1, 3)})
+    tables = ranking_tables(shares, set())
     rows = chart_rows.ranking_rows(tables)
-    runs = chart_rows.tied_runs(rows)
-    assert runs.to_dict("records") == [{"first": 0, "last": 2, "lane": 0}]
-    assert chart_words.ranking_words(rows, runs, "en")[0].endswith("tied with the next 2")
-    assert chart_words.ranking_words(rows, runs, "zh")[0].endswith("与其后 2 个难分先后")
-    # two of them tied
-    tables = ranking_tables({"a": 0.3, "b": 0.2, "c": 0.1}, {"a": (1, 2), "b": (1, 2), "c": (3, 3)})
-    rows = chart_rows.ranking_rows(tables)
-    title, _ = chart_words.ranking_words(rows, chart_rows.tied_runs(rows), "en")
-    assert title.endswith("tied with B")
+    assert chart_rows.tied_runs(tables, rows).to_dict("records") == [{"first": 0, "last": 2, "lane": 0}]
+    assert title_of(tables).endswith("tied with up to 2 others")
+    assert title_of(tables, "zh").endswith("与至多 2 个难分先后")
+    # one is not: it is named, also where it is not the next
+    assert title_of(ranking_tables(shares, {"ac", "bc"})).endswith("tied with B")
+    assert title_of(ranking_tables(shares, {"ab"})).endswith("tied with C")
+    assert title_of(ranking_tables(shares, {"ab"}), "zh").endswith("与 C 难分先后")
+    # the one that is not sure was not compared, so it is not in the picture
+    tables = ranking_tables(shares, {"ab"})
+    pairs = tables["slot_differences"]
+    tables["slot_differences"] = pairs[pairs["other_id"] == "b"]
+    assert chart_rows.ranking_rows(tables)["label"].tolist() == ["1–2 · A", "2–3 · B"]
+    assert title_of(tables).endswith("tied with one other")
 
 
 def test_tied_runs_are_those_of_a_search_through_all():
@@ -281,13 +317,9 @@ def test_tied_runs_are_those_of_a_search_through_all():
     rng = np.random.default_rng(5)
     ids = "abcdefgh"
     for _ in range(30):
-        ranks = {
-            one: (max(1, place - rng.integers(0, 4)), min(8, place + rng.integers(0, 4)))
-            for place, one in enumerate(ids, start=1)
-        }
-        sure = {one + other for one, other in itertools.combinations(ids, 2) if ranks[one][1] < ranks[other][0]}
-        tables = ranking_tables({one: 0.2 - 0.01 * place for place, one in enumerate(ids)}, ranks)
-        runs = chart_rows.tied_runs(chart_rows.ranking_rows(tables))
+        sure = {one + other for one, other in itertools.combinations(ids, 2) if rng.random() < 0.4}
+        tables = ranking_tables({one: 0.2 - 0.01 * place for place, one in enumerate(ids)}, sure)
+        runs = chart_rows.tied_runs(tables, chart_rows.ranking_rows(tables))
         spans = [(first, last) for first, last in itertools.combinations(range(8), 2)]
         good = [
             span
@@ -300,15 +332,141 @@ def test_tied_runs_are_those_of_a_search_through_all():
             assert (lane["first"].to_numpy()[1:] > lane["last"].to_numpy()[:-1]).all()
 
 
+def target_sums(rng: np.random.Generator, slots: int, users: int) -> TargetSums:
+    """Credit of purchases in a random shop, as it comes from the engine: money where the number of slots is even."""
+    bucket, item = rng.integers(0, 256, users), rng.choice(slots, users, p=rng.dirichlet(np.full(slots, 3.0)))
+    value = rng.lognormal(0, rng.choice([0.1, 1.0]), users)
+    cells = pd.DataFrame({"bucket": bucket, "item": item, "linear_conversions": 1.0, "linear_amount": value})
+    cells = cells.groupby(["bucket", "item"], as_index=False).sum()
+    total = {
+        name: np.bincount(bucket, weights, minlength=256).astype(float)
+        for name, weights in (("conversions", np.ones(users)), ("amount", value))
+    }
+    has_amount = slots % 2 == 0
+    effective = value.sum() ** 2 / (value**2).sum() if has_amount else float(users)
+    ids = tuple(f"s{number:02d}" for number in rng.permutation(slots))
+    return TargetSums("purchase", ids, 256, has_amount, cells, total, total, float(users), effective, 0.01)
+
+
+def test_label_line_and_title_never_contradict_each_other():
+    """Over random shops, from the sums by bucket to the words of the picture."""
+    rng = np.random.default_rng(29)
+    resampling = make_resampling(300, 1, 0.95)
+    said = Counter()
+    for _ in range(80):
+        sums = target_sums(rng, int(rng.integers(2, 9)), int(rng.choice([45, 300, 2_500])))
+        most = int(rng.integers(2, 9))
+        credit, differences, ranks = credit_tables(
+            [sums],
+            ["linear"],
+            ["never"],
+            resampling,
+            credit_to="slot_id",
+            compared_model="linear",
+            most_compared=most,
+        )
+        tables = {
+            "slot_credit": credit,
+            "slot_differences": differences,
+            "slot_ranks": ranks,
+            "slot_metrics": pd.DataFrame({"slot_id": [*sums.ids, "never"], "slot_name": [*sums.ids, "never"]}),
+            "model_agreement": model_agreement(credit),
+        }
+        rows = chart_rows.ranking_rows(tables)
+        runs = chart_rows.tied_runs(tables, rows)
+        title, _ = chart_words.ranking_words(tables, rows, runs, "en")
+        tied = runs.loc[runs["first"] == 0, "last"]
+        assert len(rows) == min(most, (credit["conversion_credit"] > 0).sum())
+        if rows["rank_lower"].isna().any():
+            assert rows["rank_lower"].isna().all()
+            assert runs.empty
+            assert title.endswith("of the paid amount" if sums.has_amount else "of paid orders")
+            assert differences["is_order_sure"].isna().all()
+            said["nothing"] += 1
+            continue
+        pairs = {
+            (one, other): sure
+            for one, other, sure in differences[["credited_id", "other_id", "is_order_sure"]].itertuples(index=False)
+        }
+        ids, label = rows["credited_id"].tolist(), rows.set_index("credited_id")[["rank_lower", "rank_upper"]]
+        for one, other in itertools.combinations(ids, 2):  # labels count the verdicts
+            if not pairs[one, other]:
+                assert label.loc[one, "rank_upper"] >= 2
+                assert label.loc[other, "rank_lower"] <= ids.index(other)
+        for place, one in enumerate(ids):
+            assert label.loc[one, "rank_lower"] == 1 + sum(pairs[two, one] for two in ids[:place])
+        if most >= len(sums.ids):  # all were compared; one more slot was seen and has no credit
+            lost = len(ids) + 1 - sum(pairs[ids[0], other] for other in ids[1:])
+            assert label.iloc[0]["rank_upper"] in (lost, lost - 1)
+        for run in runs.itertuples():  # a line joins only pairs that are not told apart
+            assert not any(pairs[pair] for pair in itertools.combinations(ids[run.first : run.last + 1], 2))
+        worst = int(label.iloc[0]["rank_upper"])
+        if "surely ahead" in title:
+            assert worst == 1
+            assert tied.empty
+            said["sure"] += 1
+        elif "tied with up to" in title:
+            assert title.endswith(f"tied with up to {worst - 1} others")
+            assert tied.empty or tied.iloc[0] <= worst - 1
+            said["several"] += 1
+        else:
+            name = title.rsplit("tied with ", 1)[1]
+            assert worst == 2
+            unsure = [other for other in ids[1:] if not pairs[ids[0], other]]
+            assert [name] == (unsure or ["one other"])
+            assert tied.empty or (tied.iloc[0] == 1 and name == ids[1])
+            said["one"] += 1
+    assert min(said[one] for one in ("nothing", "sure", "several", "one")) >= 3, said
+
+
 # -- what the rows and words say ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("to", "names"), [("content_id", ["Creative 1", "b"]), ("page", ["a", "b"])])
 def test_other_things_than_slots_are_ranked_by_their_own_names(to, names):
-    tables = ranking_tables({"a": 0.3, "b": 0.2}, {"a": (1, 1), "b": (2, 2)})
+    tables = ranking_tables({"a": 0.3, "b": 0.2}, {"ab"})
     tables["slot_credit"]["credit_to"] = to
     tables["content_metrics"] = pd.DataFrame({"content_id": ["a"], "content_name": ["Creative 1"]})
     assert chart_rows.ranking_rows(tables)["name"].tolist() == names
+
+
+def test_the_ranking_stops_where_pairs_were_not_compared(analysis_of):
+    """``top_n`` is 5 and seven slots have credit: nobody compared a sixth."""
+    analysis = analysis_of()
+    assert (analysis.tables["slot_credit"]["credited_id"] == "s7").any()
+    assert len(chart_rows.ranking_rows(analysis.tables)) == 5
+
+
+def shares_by_target(**shares: list[float]) -> pd.DataFrame:
+    """Rows of the target picture: shares of the slots A and B by target, in the order given."""
+    return pd.DataFrame(
+        [
+            {"name": name, "target": target, "model": "linear", "conversion_share": values[place]}
+            for place, name in enumerate("AB")
+            for target, values in shares.items()
+        ]
+    )
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["view_item", "add_to_cart", "purchase"])))
+def test_the_purchase_is_held_against_the_first_step_in_whatever_order_targets_are_asked(order):
+    shares = {"view_item": [0.5, 0.1], "add_to_cart": [0.1, 0.1], "purchase": [0.4, 0.3]}
+    rows = shares_by_target(**{target: shares[target] for target in order})
+    # A changes by 0.1 and B by 0.2; from add_to_cart on A would change by 0.3
+    assert chart_words.target_share_words(rows, "en")[0] == (
+        "B brings 10.0% of detail views and 30.0% of paid orders: the largest change"
+    )
+    assert chart_rows.in_funnel_order(rows["target"]) == ["view_item", "add_to_cart", "purchase"]
+
+
+def test_an_event_outside_the_funnel_is_held_against_the_purchase_only_where_there_is_no_step():
+    shares = {"purchase": [0.4, 0.3], "search": [0.1, 0.1]}
+    assert (
+        "10.0% of search and 40.0% of paid orders"
+        in chart_words.target_share_words(shares_by_target(**shares), "en")[0]
+    )
+    rows = shares_by_target(**shares, begin_checkout=[0.4, 0.4])
+    assert "40.0% of submitted orders and 30.0% of paid" in chart_words.target_share_words(rows, "en")[0]
 
 
 def test_traffic_is_cut_at_the_medians_and_numbers_the_slots_to_change():
@@ -460,11 +618,21 @@ def test_the_step_that_loses_most_comes_first_and_is_said(analysis_of):
     rows = chart_rows.leak_rows({**analysis_of().tables, "slot_leak": leak})
     assert chart_words.leak_words(rows, "en")[0].startswith("No slot loses more")
     where = (leak["slot_id"] == "s5") & (leak["step"] == "add_to_cart")
-    leak.loc[where, ["is_largest_loss", "shrunk_rate", "comparable_rate"]] = [True, 0.25, 0.5]
+    leak.loc[where, ["is_largest_loss", "step_rate", "shrunk_rate", "comparable_rate"]] = [True, 0.2, 0.25, 0.5]
     rows = chart_rows.leak_rows({**analysis_of().tables, "slot_leak": leak})
     assert rows["name"].iloc[0] == "Banner 5 横幅"
     assert rows["name"].nunique() == 6
-    assert chart_words.leak_words(rows, "zh")[0] == "Banner 5 横幅 在详情→加购流失最多：25.0% 继续，可比坑位 50.0%"
+    title = "Banner 5 横幅's weakest step is detail view → cart: 20.0% go on, in comparable slots 50.0%"
+    assert chart_words.leak_words(rows, "en")[0] == title
+    assert chart_words.leak_words(rows, "zh")[0] == "Banner 5 横幅 最弱的环节是详情→加购：20.0% 继续，可比坑位 50.0%"
+    tables = {**analysis_of().tables, "slot_leak": leak}
+    found = {
+        lang: [one for one in slot_findings(tables, lang, ["linear"], FACTS, top_n=5) if one.name == "leaking_step"]
+        for lang in ("en", "zh")
+    }
+    assert [one.text for one in found["en"]] == [f"{title}."]
+    assert found["zh"][0].text == "Banner 5 横幅 最弱的环节是详情→加购：20.0% 继续，可比坑位 50.0%。"
+    assert (found["en"][0].cell.column, found["en"][0].value) == ("step_rate", 0.2)
 
 
 def test_models_are_held_against_chance_between_slots(with_truth):

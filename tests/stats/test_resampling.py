@@ -54,6 +54,10 @@ def allowed(shops):
     return stats.binom.ppf([0.0005, 0.9995], shops, 0.95) / shops
 
 
+def listed(ranks):
+    return ranks.rank.tolist(), ranks.lower.tolist(), ranks.upper.tolist()
+
+
 def pairs_of(items):
     return np.column_stack(np.triu_indices(items, 1))
 
@@ -206,8 +210,9 @@ def test_one_buyer_who_carries_94_per_cent():
     differences = simultaneous_differences(sums, totals, pairs_of(3), WEIGHTS, **LEVEL)
     assert set(differences.reason) == {"few_effective_buyers"}
     assert not differences.is_different.any()
-    rank, lower, upper = rank_intervals(sums, totals, WEIGHTS, **LEVEL)
-    assert (rank.tolist(), lower.tolist(), upper.tolist()) == ([2, 3, 1], [1, 1, 1], [3, 3, 3])
+    ranks = rank_intervals(sums, totals, WEIGHTS, **LEVEL)
+    assert listed(ranks) == ([2, 3, 1], [1, 1, 1], [3, 3, 3])
+    assert not ranks.is_sure.any()
 
 
 def test_a_shop_without_anything_has_no_numbers():
@@ -216,8 +221,7 @@ def test_a_shop_without_anything_has_no_numbers():
     assert np.isnan(found.estimate).all()
     assert set(found.reason) == {"few_effective_buyers"}
     assert np.isnan(simultaneous_differences(nothing, nothing[:, 0], pairs_of(3), WEIGHTS, **LEVEL).estimate).all()
-    rank, lower, upper = rank_intervals(nothing, nothing[:, 0], WEIGHTS, **LEVEL)
-    assert (rank.tolist(), lower.tolist(), upper.tolist()) == ([1, 2, 3], [1, 1, 1], [3, 3, 3])
+    assert listed(rank_intervals(nothing, nothing[:, 0], WEIGHTS, **LEVEL)) == ([1, 2, 3], [1, 1, 1], [3, 3, 3])
 
 
 def test_a_share_that_does_not_vary_has_no_interval():
@@ -264,9 +268,9 @@ def test_equal_items_are_hardly_ever_different():
     for _ in range(200):
         sums, _ = simulated(rng, np.full(10, 0.1), 800)
         found = simultaneous_differences(sums, sums.sum(axis=1), pairs_of(10), FEWER, **LEVEL)
-        _, lower, upper = rank_intervals(sums, sums.sum(axis=1), FEWER, **LEVEL)
+        ranks = rank_intervals(sums, sums.sum(axis=1), FEWER, **LEVEL)
         named += found.is_different.any()
-        assert found.is_different.any() or ((lower == 1) & (upper == 10)).mean() >= 0.5
+        assert found.is_different.any() or ((ranks.lower == 1) & (ranks.upper == 10)).mean() >= 0.5
     assert named <= 21
 
 
@@ -322,12 +326,12 @@ def test_rank_intervals_hold_the_true_rank(buyers, sigma, heavy):
     shops, held, width = 300, np.zeros(7), 0.0
     for _ in range(shops):
         sums, _ = simulated(rng, shares, buyers, sigma=sigma, heavy=heavy)
-        rank, lower, upper = rank_intervals(sums, sums.sum(axis=1), FEWER, **LEVEL)
-        assert sorted(rank) == list(range(1, 8))
-        assert (lower <= rank).all()
-        assert (rank <= upper).all()
-        held += (lower <= np.arange(1, 8)) & (np.arange(1, 8) <= upper)
-        width += (upper - lower + 1).mean() / shops
+        found = rank_intervals(sums, sums.sum(axis=1), FEWER, **LEVEL)
+        assert sorted(found.rank) == list(range(1, 8))
+        assert (found.lower <= found.rank).all()
+        assert (found.rank <= found.upper).all()
+        held += (found.lower <= np.arange(1, 8)) & (np.arange(1, 8) <= found.upper)
+        width += (found.upper - found.lower + 1).mean() / shops
     assert (held / shops >= allowed(shops)[0]).all()
     assert width < 6.5, "intervals over all ranks would pass too"
 
@@ -337,18 +341,76 @@ def test_equal_slots_may_have_any_rank():
     shops, whole = 600, np.zeros(6)
     for _ in range(shops):
         sums, _ = simulated(rng, np.full(6, 1 / 6), 500)
-        _, lower, upper = rank_intervals(sums, sums.sum(axis=1), FEWER, **LEVEL)
-        whole += (lower == 1) & (upper == 6)
+        found = rank_intervals(sums, sums.sum(axis=1), FEWER, **LEVEL)
+        whole += (found.lower == 1) & (found.upper == 6)
     lowest, highest = allowed(shops)
     assert (whole / shops >= lowest).all()
-    assert (whole / shops).mean() <= highest
+    assert (whole / shops).mean() <= highest + 0.01  # both critical values of a pair must be passed
 
 
 def test_ranks_of_a_clear_order_and_ties():
     sums = np.random.default_rng(3).poisson([40.0, 10.0, 2.0, 0.0, 0.0], (BUCKETS, 5)).astype(float)
-    rank, lower, upper = rank_intervals(sums, sums.sum(axis=1), WEIGHTS, **LEVEL)
-    assert rank.tolist() == [1, 2, 3, 4, 5]
-    assert (lower.tolist(), upper.tolist()) == ([1, 2, 3, 4, 4], [1, 2, 3, 5, 5])
+    ranks = rank_intervals(sums, sums.sum(axis=1), WEIGHTS, **LEVEL)
+    assert listed(ranks) == ([1, 2, 3, 4, 5], [1, 2, 3, 4, 4], [1, 2, 3, 5, 5])
+    assert (ranks.is_sure == ~np.eye(5, dtype=bool) & ~np.outer([0, 0, 0, 1, 1], [0, 0, 0, 1, 1]).astype(bool)).all()
+
+
+def test_places_count_the_pairs_told_apart_and_nothing_else():
+    """Unequal tails give items critical values of their own; what one item says of a pair the other says too."""
+    rng = np.random.default_rng(17)
+    told = 0
+    for _ in range(60):
+        items = rng.integers(2, 9)
+        shares = rng.dirichlet(np.full(items, rng.choice([1.0, 20.0])))
+        sums, _ = simulated(rng, shares, rng.integers(100, 3_000), sigma=rng.choice([0.0, 1.0]))
+        found = rank_intervals(sums, sums.sum(axis=1), FEWER, **LEVEL)
+        is_larger = found.rank[:, None] > found.rank  # of the item in the column
+        assert (found.is_sure == found.is_sure.T).all()
+        assert (found.lower == 1 + (found.is_sure & is_larger).sum(axis=1)).all()
+        assert (found.upper == items - (found.is_sure & ~is_larger).sum(axis=1)).all()
+        told += found.is_sure.any() and found.is_sure.sum() != items * (items - 1)
+    assert told > 20, "all or nothing is told apart: the shops say nothing"
+
+
+def test_ranks_equal_intervals_written_plainly():
+    """Every pair of every item by a loop: the item's critical value, and both items' verdicts joined by and."""
+    sums, effective = simulated(np.random.default_rng(23), [0.4, 0.3, 0.155, 0.145], 1_500, sigma=1.0)
+    totals = sums.sum(axis=1)
+    weights = bucket_weights(BUCKETS, 800, seed=4)
+    found = rank_intervals(sums, totals, weights, **LEVEL, effective_total=effective)
+
+    def statistic(one, other, weight, around):
+        mean = (weight * totals).sum()
+        difference = (weight * (sums[:, one] - sums[:, other])).sum() / mean
+        residual = sums[:, one] - sums[:, other] - difference * totals
+        return abs(difference - around) / (np.sqrt((weight * residual**2).sum()) / mean)
+
+    share = sums.sum(axis=0) / totals.sum()
+    others = {one: [other for other in range(4) if other != one] for one in range(4)}
+    critical = {
+        one: sorted(
+            max(statistic(one, other, weight, share[one] - share[other]) for other in others[one])
+            for weight in weights[:500]  # the first 500 at 95 %
+        )[int(np.ceil(0.95 * 499))]
+        for one in others
+    }
+    for one in others:
+        for other in others[one]:
+            size = statistic(one, other, np.ones(BUCKETS), 0.0)
+            assert found.is_sure[one, other] == (size > max(critical[one], critical[other]))
+    assert found.is_sure.any()
+    assert not found.is_sure[2, 3]
+
+
+def test_ranks_use_more_replicates_where_the_level_asks_for_more():
+    sums, effective = simulated(np.random.default_rng(2), np.linspace(0.14, 0.06, 10), 3_000)
+    weights = bucket_weights(BUCKETS, 3_000, seed=1)
+    broken = weights.copy()
+    broken[500:] = 1.0  # replicates that say: no difference ever moves
+    for level, is_same in ((0.95, True), (0.99, False)):
+        asked = {"confidence_level": level, "effective_total": effective}
+        one, other = (rank_intervals(sums, sums.sum(axis=1), some, **asked) for some in (weights, broken))
+        assert (one.is_sure == other.is_sure).all() == is_same
 
 
 # --- all ----------------------------------------------------------------------------------------------------------
@@ -366,8 +428,10 @@ def test_order_of_columns_and_units_change_nothing_and_a_seed_fixes_all():
         assert again.lower == pytest.approx(found.lower[other], rel=1e-5)
         assert again.upper == pytest.approx(found.upper[other], rel=1e-5)
         assert (again.reason == found.reason[other]).all()
-        for one, two in zip(rank_intervals(sums[:, other] * scale, totals * scale, WEIGHTS, **LEVEL), ranks):
-            assert (one == two[other]).all()
+        places = rank_intervals(sums[:, other] * scale, totals * scale, WEIGHTS, **LEVEL)
+        for name in ("rank", "lower", "upper"):
+            assert (getattr(places, name) == getattr(ranks, name)[other]).all()
+        assert (places.is_sure == ranks.is_sure[np.ix_(other, other)]).all()
     same = share_intervals(sums, totals, bucket_weights(BUCKETS, 500, seed=1), **LEVEL, effective_total=effective)
     assert (same.lower[:4] == found.lower[:4]).all()
 
@@ -382,9 +446,9 @@ def test_empty_buckets_and_few_replicates_do_no_harm():
     assert np.allclose(found.estimate.sum(), 1)
     apart = simultaneous_differences(sums, sums.sum(axis=1), [[0, 1]], weights, **asked)
     assert apart.estimate.item() == pytest.approx(found.estimate[0] - found.estimate[1])
-    rank, lower, upper = rank_intervals(sums, sums.sum(axis=1), weights, **asked)
-    assert rank.tolist() == [1, 2]
-    assert ((lower <= rank) & (rank <= upper)).all()
+    ranks = rank_intervals(sums, sums.sum(axis=1), weights, **asked)
+    assert ranks.rank.tolist() == [1, 2]
+    assert ((ranks.lower <= ranks.rank) & (ranks.rank <= ranks.upper)).all()
 
 
 def test_a_hundred_thousand_items_stay_in_bounded_memory():

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.contract import CLICK, DIRECT
+from workbench.metrics.slot_funnel import FUNNEL_STEPS
 from workbench.slot.concentration import ALL_PAGES
 from workbench.slot.findings import shown_model
 
@@ -79,11 +80,14 @@ def click_through_rows(tables: Tables, most: int = 7) -> pd.DataFrame:
 def ranking_rows(tables: Tables, most: int = 15) -> pd.DataFrame:
     """The slots with most credit: share with interval, rank interval, and the band of the other models.
 
-    ``label`` leads with the rank interval.
+    ``label`` leads with the rank interval. Where pairs were compared, slots that were not are left out.
     """
     rows, measure = shown_credit(tables)
     rows = rows.head(most)
     keys = ["target", "model", "credited_id"]
+    pairs = _pairs(tables, rows)
+    compared = set(pairs["credited_id"]) | set(pairs["other_id"])
+    rows = rows[rows["credited_id"].isin(compared)] if compared else rows
     rows = rows.merge(tables["slot_ranks"][[*keys, "rank_lower", "rank_upper"]], on=keys, how="left")
     band = ["lowest_share", "lowest_model", "highest_share", "highest_model"]
     rows = rows.merge(tables["model_agreement"][["target", "credited_id", *band]], on=keys[::2], how="left")
@@ -99,8 +103,22 @@ def ranking_rows(tables: Tables, most: int = 15) -> pd.DataFrame:
     return rows[[*keys, "measure", *columns]]
 
 
-def tied_runs(rows: pd.DataFrame) -> pd.DataFrame:
-    """Which slots of ``ranking_rows`` are tied: runs in which the rank intervals of any two overlap.
+def _pairs(tables: Tables, rows: pd.DataFrame) -> pd.DataFrame:
+    """Pairs compared of the target and model of these rows."""
+    return tables["slot_differences"].merge(rows[["target", "model"]].drop_duplicates())
+
+
+def tied_pairs(tables: Tables, rows: pd.DataFrame) -> set[frozenset[str]]:
+    """Pairs of the slots of ``ranking_rows`` whose order is not sure; none without intervals."""
+    pairs = _pairs(tables, rows)
+    pairs = pairs[pairs["is_order_sure"].notna()]
+    unsure = pairs.loc[~pairs["is_order_sure"].astype(bool), ["credited_id", "other_id"]]
+    shown = set(rows["credited_id"])
+    return {frozenset(pair) for pair in unsure.to_numpy().tolist() if shown.issuperset(pair)}
+
+
+def tied_runs(tables: Tables, rows: pd.DataFrame) -> pd.DataFrame:
+    """Which slots of ``ranking_rows`` are tied: runs in which the order of no two is sure.
 
     Returns
     -------
@@ -108,13 +126,12 @@ def tied_runs(rows: pd.DataFrame) -> pd.DataFrame:
         One row per run of two or more that lies in no longer one: first and last place (from 0), and ``lane``, such
         that runs of one lane share no slot.
     """
-    lower, upper = rows["rank_lower"].to_numpy(dtype=float), rows["rank_upper"].to_numpy(dtype=float)
+    ids, tied = rows["credited_id"].tolist(), tied_pairs(tables, rows)
     runs: list[dict[str, int]] = []
     ends: list[int] = []
-    for first in range(len(rows)):
+    for first in range(len(ids)):
         last = first
-        # Intervals that overlap two by two have a rank in common.
-        while last + 1 < len(rows) and lower[first : last + 2].max() <= upper[first : last + 2].min():
+        while last + 1 < len(ids) and all(frozenset((one, ids[last + 1])) in tied for one in ids[first : last + 1]):
             last += 1
         if last == first or (runs and last <= runs[-1]["last"]):
             continue
@@ -122,6 +139,18 @@ def tied_runs(rows: pd.DataFrame) -> pd.DataFrame:
         ends[lane : lane + 1] = [last]
         runs.append({"first": first, "last": last, "lane": lane})
     return pd.DataFrame(runs, columns=["first", "last", "lane"])
+
+
+def in_funnel_order(targets: Iterable[str]) -> list[str]:
+    """Each target once, from the first step of the funnel to the last; other events before them, as they come.
+
+    Examples
+    --------
+    >>> in_funnel_order(["purchase", "search", "view_item", "purchase"])
+    ['search', 'view_item', 'purchase']
+    """
+    step = {target: place for place, target in enumerate(FUNNEL_STEPS)}
+    return sorted(dict.fromkeys(targets), key=lambda target: step.get(target, -1))
 
 
 def target_rows(tables: Tables, most: int = 12) -> pd.DataFrame:

@@ -3,7 +3,9 @@
 import pandas as pd
 
 from workbench.language import Language, format_count, format_rate, say, wrap
-from workbench.slot.findings import step_words
+from workbench.metrics.slot_funnel import FUNNEL_STEPS
+from workbench.slot.chart_rows import Tables, in_funnel_order, tied_pairs
+from workbench.slot.findings import weakest_step_words
 
 Words = tuple[str, str]
 """Title and subtitle."""
@@ -52,15 +54,15 @@ def traffic_words(rows: pd.DataFrame, lang: Language) -> str:
     )
 
 
-def ranking_words(rows: pd.DataFrame, runs: pd.DataFrame, lang: Language) -> Words:
-    """Who leads, and whether that is sure."""
+def ranking_words(tables: Tables, rows: pd.DataFrame, runs: pd.DataFrame, lang: Language) -> Words:
+    """Who leads, and whether that is sure: what its rank says, in words."""
     top, model = rows.iloc[0], rows["model"].iloc[0]
     name, of = short_name(top["name"]), share_words(top["measure"], top["target"], lang)
     share = format_rate(top["share"])
     title = say(lang, f"{name} earns most, {share} {of}", f"{name} 贡献最多，{of} {share}")
     if top["places"] and len(rows) > 1:
-        title += _sure(rows, runs, lang)
-    told = [say(lang, f"point and line: {model} with interval", f"点与线：{model} 及区间")]
+        title += _sure(tables, rows, lang)
+    told = [_point_words(rows, (model, f"{model} "), lang)]
     if (rows["highest_share"] > rows["lowest_share"]).any():
         told.append(say(lang, "grey: lowest to highest model", "灰带：各模型的最低至最高"))
     if rows["places"].ne("").any():
@@ -70,14 +72,23 @@ def ranking_words(rows: pd.DataFrame, runs: pd.DataFrame, lang: Language) -> Wor
     return title, _joined(told, lang)
 
 
-def _sure(rows: pd.DataFrame, runs: pd.DataFrame, lang: Language) -> str:
-    tied = runs.loc[runs["first"] == 0, "last"]
-    if tied.empty:
+def _sure(tables: Tables, rows: pd.DataFrame, lang: Language) -> str:
+    count = int(rows["rank_upper"].iloc[0]) - 1
+    if not count:
         return say(lang, ", surely ahead of the rest", "，明确领先其余")
-    if tied.iloc[0] == 1:
-        other = short_name(rows["name"].iloc[1])
-        return say(lang, f", tied with {other}", f"，与 {other} 难分先后")
-    return say(lang, f", tied with the next {tied.iloc[0]}", f"，与其后 {tied.iloc[0]} 个难分先后")
+    if count > 1:
+        return say(lang, f", tied with up to {count} others", f"，与至多 {count} 个难分先后")
+    pairs, top = tied_pairs(tables, rows), rows["credited_id"].iloc[0]
+    tied = [name for one, name in zip(rows["credited_id"], rows["name"], strict=True) if frozenset((top, one)) in pairs]
+    other = short_name(tied[0]) if tied else say(lang, "one other", "另一个")
+    return say(lang, f", tied with {other}", f"，与 {other} 难分先后")
+
+
+def _point_words(rows: pd.DataFrame, what: tuple[str, str], lang: Language) -> str:
+    """What points are, and their lines where there are any."""
+    if rows["ci_lower"].notna().any():
+        return say(lang, f"point and line: {what[0]} with interval", f"点与线：{what[1]}及区间")
+    return say(lang, f"point: {what[0]}", f"点：{what[1].strip()}")
 
 
 def error_words(rows: pd.DataFrame, lang: Language) -> Words:
@@ -96,15 +107,17 @@ def error_words(rows: pd.DataFrame, lang: Language) -> Words:
 
 
 def target_share_words(rows: pd.DataFrame, lang: Language) -> Words:
-    """Which slot's share changes most from the first target to the last."""
-    targets = rows["target"].drop_duplicates().tolist()
+    """Which slot's share changes most from the first step of the funnel to the last, usually the purchase."""
+    targets = in_funnel_order(rows["target"])
+    steps = [target for target in targets if target in FUNNEL_STEPS]
+    start, end = (steps if len(steps) > 1 else targets)[0], targets[-1]
     wide = rows.pivot(index="name", columns="target", values="conversion_share")
-    change = (wide[targets[-1]] - wide[targets[0]]).dropna().abs()
+    change = (wide[end] - wide[start]).dropna().abs()
     title = say(lang, "Shares of the top slots by target", "头部坑位在各目标中的占比")
     if len(change):
         name = change.index[int(change.to_numpy().argmax())]
-        first, last = (format_rate(wide[target].to_dict()[name]) for target in (targets[0], targets[-1]))
-        one, other = (target_words(target, lang) for target in (targets[0], targets[-1]))
+        first, last = (format_rate(wide[target].to_dict()[name]) for target in (start, end))
+        one, other = (target_words(target, lang) for target in (start, end))
         title = say(
             lang,
             f"{short_name(name)} brings {first} of {one} and {last} of {other}: the largest change",
@@ -115,23 +128,14 @@ def target_share_words(rows: pd.DataFrame, lang: Language) -> Words:
 
 
 def leak_words(rows: pd.DataFrame, lang: Language) -> Words:
-    """The slot and step with the most at stake."""
+    """The weakest step of the slot with the most at stake."""
     title = say(lang, "No slot loses more at a step than comparable slots do", "没有坑位在某环节的流失超出可比坑位")
     worst = rows[rows["role"] == "loses_most"]
     if len(worst):
         one = worst.iloc[0]
-        step, rate, other = (
-            step_words(one["step"], lang),
-            format_rate(one["shrunk_rate"]),
-            format_rate(one["comparable_rate"]),
-        )
-        title = say(
-            lang,
-            f"{short_name(one['name'])} loses most at {step}: {rate} go on, in comparable slots {other}",
-            f"{short_name(one['name'])} 在{step}流失最多：{rate} 继续，可比坑位 {other}",
-        )
+        title = weakest_step_words(short_name(one["name"]), one, lang)
     told = [
-        say(lang, "point: users of the step before that go on", "点：上一步用户中继续的比例"),
+        say(lang, "point: users of the step before that go on, shrunk", "点：上一步用户中继续的比例（收缩后）"),
         say(lang, "tick: comparable slots", "竖线：可比坑位"),
         say(lang, "orange: loses more than chance allows", "橙色：流失超出随机波动"),
         say(lang, "on the right: the slot's share of all such conversions", "右侧：占全部该转化的比例"),
@@ -186,7 +190,7 @@ def misfit_words(rows: pd.DataFrame, lang: Language) -> Words:
             f"{short_name(one['name'])} 的贡献为位置所能解释的 {one['ratio']:.1f} 倍；共 {count} 个超出常见范围",
         )
     told = [
-        say(lang, "point and line: slot with interval", "点与线：坑位及区间"),
+        _point_words(rows, ("slot", "坑位"), lang),
         say(lang, "grey: usual range", "灰带：常见范围"),
     ]
     if count:

@@ -119,7 +119,7 @@ def ranking_picture(analysis: Analysis) -> alt.LayerChart | None:
     rows = chart_rows.ranking_rows(analysis.tables)
     if rows.empty:
         return None
-    runs = chart_rows.tied_runs(rows)
+    runs = chart_rows.tied_runs(analysis.tables, rows)
     of = chart_words.share_words(rows["measure"].iloc[0], rows["target"].iloc[0], lang)
     farthest = rows[["share", "ci_upper", "highest_share"]].max().max()
     lane = 0.03 * farthest
@@ -149,7 +149,7 @@ def ranking_picture(analysis: Analysis) -> alt.LayerChart | None:
         first, last = (rows["label"].iloc[runs[side]].tolist() for side in ("first", "last"))
         joined = pd.DataFrame({"label": first, "last": last, "share": farthest + lane * (1 + runs["lane"])})
         layers.append(alt.Chart(joined).mark_rule(strokeWidth=2).encode(x="share:Q", y=y, y2="last:N"))
-    return _filling(layers, 22 * len(rows), chart_words.ranking_words(rows, runs, lang), analysis)
+    return _filling(layers, 22 * len(rows), chart_words.ranking_words(analysis.tables, rows, runs, lang), analysis)
 
 
 def error_picture(analysis: Analysis) -> alt.LayerChart | None:
@@ -195,7 +195,7 @@ def target_picture(analysis: Analysis) -> alt.LayerChart | None:
     """Share of each target's conversions that the top slots get, side by side; None with fewer than two targets."""
     lang = analysis.lang
     rows = chart_rows.target_rows(analysis.tables)
-    words = {target: chart_words.target_words(target, lang) for target in rows["target"].drop_duplicates()}
+    words = {target: chart_words.target_words(target, lang) for target in chart_rows.in_funnel_order(rows["target"])}
     if len(words) < 2:
         return None
     base = alt.Chart(rows.assign(of=rows["target"].map(words))).encode(

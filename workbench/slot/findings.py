@@ -11,7 +11,8 @@ from workbench.language import Language, format_amount, format_count, format_int
 from workbench.period import Period
 from workbench.slot.concentration import ALL_PAGES, TopShare, top_share
 from workbench.slot.focus import MIN_CLICKS, MIN_PEERS
-from workbench.slot.notes import Facts
+from workbench.slot.notes import LARGE_BUYER, Facts
+from workbench.stats.intervals import MINIMUM_EFFECTIVE
 
 Tables = Mapping[str, pd.DataFrame]
 WHY = {
@@ -54,13 +55,27 @@ def step_words(step: str, lang: Language) -> str:
     return say(lang, *STEPS.get(step, (step, step)))
 
 
+def weakest_step_words(name: str, row: Mapping[Any, Any] | pd.Series, lang: Language) -> str:
+    """The step of ``slot_leak`` at which a slot loses most against comparable slots, as it was observed."""
+    step, rate, other = (
+        step_words(row["step"], lang),
+        format_rate(row["step_rate"]),
+        format_rate(row["comparable_rate"]),
+    )
+    return say(
+        lang,
+        f"{name}'s weakest step is {step}: {rate} go on, in comparable slots {other}",
+        f"{name} 最弱的环节是{step}：{rate} 继续，可比坑位 {other}",
+    )
+
+
 def rank_words(row: Mapping[Any, Any]) -> str:
-    """A rank with its interval: ``5 (3–7)``."""
-    if pd.isna(row["rank"]):
-        return "–"
+    """A rank with its interval: ``5 (3–7)``; without one there is nothing to say of the rank."""
     lower, upper = row["rank_lower"], row["rank_upper"]
+    if pd.isna(row["rank"]) or pd.isna(lower):
+        return "–"
     own = f"{row['rank']:.0f}"
-    return own if pd.isna(lower) or lower == upper else f"{own} ({lower:.0f}–{upper:.0f})"
+    return own if lower == upper else f"{own} ({lower:.0f}–{upper:.0f})"
 
 
 # -- first screen ------------------------------------------------------------------------------------------
@@ -138,6 +153,7 @@ def _verdict(
     touch = say(lang, *(("click", "点击") if facts.rules.touch == "select_promotion" else ("exposure", "曝光")))
     top = _top_sentence(tables, lang, top_n)
     none = _why_none(metrics, facts, lang) if tables["slot_focus"].empty else ""
+    none = _why_no_intervals(facts, lang) or none
     return say(
         lang,
         f"{format_rate(share)} of {orders} paid orders followed a slot {touch}. {top}"
@@ -190,6 +206,20 @@ def _top_sentence(tables: Tables, lang: Language, top_n: int) -> str:
         lang,
         f"The first {place} positions earn {share}{f' ({span})' if span else ''} of slot sales, {where[0]} the usual {band}. ",
         f"前 {place} 个位置占坑位贡献的 {share}{f'（{span}）' if span else ''}，{where[1]}常见的 {band}。",
+    )
+
+
+def _why_no_intervals(facts: Facts, lang: Language) -> str:
+    """That one buyer carries so much of purchases that nothing about shares is sure."""
+    sums = facts.sums["purchase"]
+    if not facts.has_intervals or sums.effective >= MINIMUM_EFFECTIVE or not sums.largest_share > LARGE_BUYER:
+        return ""
+    share = format_rate(sums.largest_share, 0)
+    of = ("the paid amount", "支付金额") if sums.has_amount else ("orders", "订单")
+    return say(
+        lang,
+        f"One buyer carries {share} of {of[0]}: no intervals, ranks are not sure.",
+        f"单个买家占{of[1]}的 {share}：不给区间，排名不可靠。",
     )
 
 
@@ -366,22 +396,16 @@ def _to_change(tables: Tables, lang: Language, has_purchases: bool, facts: Facts
 
 
 def _leaks(tables: Tables, lang: Language) -> list[Finding]:
-    """The steps that lose most against comparable slots, the largest stakes first."""
+    """The weakest steps against comparable slots, the largest stakes first."""
     leak = tables["slot_leak"]
     marked = leak[leak["is_largest_loss"].fillna(False).astype(bool)]
     found = []
     for row in marked.sort_values("stake_amount", ascending=False).head(3).to_dict("records"):
         stake = "" if pd.isna(row["stake_amount"]) else format_amount(row["stake_amount"], lang)
-        text = say(
-            lang,
-            f"{row['slot_name']} loses most at {step_words(row['step'], lang)}: {format_rate(row['shrunk_rate'])} go on, in "
-            f"comparable slots {format_rate(row['comparable_rate'])}"
-            + (f"; at most {stake} at stake." if stake else "."),
-            f"{row['slot_name']} 流失最多的环节是{step_words(row['step'], lang)}：{format_rate(row['shrunk_rate'])} 继续，"
-            f"可比坑位 {format_rate(row['comparable_rate'])}" + (f"；至多影响 {stake}。" if stake else "。"),
-        )
-        cell = Cell("slot_leak", {"slot_id": row["slot_id"], "step": row["step"]}, "shrunk_rate")
-        found.append(Finding("leaking_step", text, cell, row["shrunk_rate"]))
+        at_stake = say(lang, f"; at most {stake} at stake", f"；至多影响 {stake}") if stake else ""
+        text = weakest_step_words(row["slot_name"], row, lang) + at_stake + say(lang, ".", "。")
+        cell = Cell("slot_leak", {"slot_id": row["slot_id"], "step": row["step"]}, "step_rate")
+        found.append(Finding("leaking_step", text, cell, row["step_rate"]))
     return found
 
 

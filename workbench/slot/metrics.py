@@ -33,8 +33,11 @@ def count_metrics(shop: Shop, counts: pd.DataFrame, names: pd.DataFrame, confide
     with np.errstate(all="ignore"):
         found = ratio_by_bucket(wide["click_count"], wide["impression_count"], confidence_level=confidence_level)
     none = (table["click_count"] == 0) & (table["impression_count"] > 0)
+    seen, clicked = wide["impression_count"], wide["click_count"]
+    is_even = (clicked * seen.sum() == seen * clicked.sum()).all() & ((seen > 0).sum() > 1)  # the same in all buckets
     upper = np.where(none, zero_share_upper(table["viewer_count"], confidence_level=confidence_level), found.upper)
     lower = np.where(none, 0.0, found.lower)
+    lower, upper = (np.where(is_even & ~none, np.nan, bound) for bound in (lower, upper))
     table["click_through_rate"] = divide(table["click_count"], table["impression_count"]).mask(impossible)
     table["ci_lower"] = pd.Series(lower, index=table.index).mask(impossible)
     table["ci_upper"] = pd.Series(upper, index=table.index).mask(impossible)
@@ -42,8 +45,7 @@ def count_metrics(shop: Shop, counts: pd.DataFrame, names: pd.DataFrame, confide
     table["viewer_click_rate"] = table["viewer_click_rate"].mask(table["clicker_count"] > table["viewer_count"])
     table["clicks_per_clicker"] = divide(table["click_count"], table["clicker_count"])
     table["reason"] = pd.Series(None, index=table.index, dtype=object).mask(table["ci_lower"].isna(), "too_few_users")
-    even = (table["click_count"] == 0) | (table["click_count"] == table["impression_count"])
-    table["reason"] = table["reason"].mask(table["ci_lower"].isna() & even, "no_variation")
+    table["reason"] = table["reason"].mask(table["ci_lower"].isna() & is_even, "no_variation")
     table["reason"] = table["reason"].mask(impossible, "clicks_above_exposures")
     if not shop.user_ids_known:
         table[["viewer_count", "clicker_count", "viewer_click_rate", "clicks_per_clicker"]] = float("nan")

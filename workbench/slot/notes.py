@@ -17,6 +17,8 @@ from workbench.stats.intervals import MINIMUM_EFFECTIVE
 from workbench.stats.markov import OTHER
 
 Tables = Mapping[str, pd.DataFrame]
+LARGE_BUYER = 0.2
+"""From this share on one buyer is told of as the reason why there are no intervals."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Facts:
     leak: SlotLeak
     retention: SlotRetention
     content: ContentResult
+    model_of_slots: str | None
+    """Under it purchases credit slots where credit goes to something else; None without orders."""
 
 
 def slot_notes(shop: Shop, lang: Language, tables: Tables, facts: Facts) -> tuple[str, ...]:
@@ -108,7 +112,7 @@ def _target_notes(facts: Facts) -> Told:
 def _carried_note(sums: TargetSums) -> tuple[str, str]:
     """Why shares of a target have no interval."""
     share = sums.largest_share
-    if not share > 0.2:
+    if not share > LARGE_BUYER:
         return (
             f"No intervals for {sums.target}: fewer than {MINIMUM_EFFECTIVE} effective buyers stand behind it.",
             f"{sums.target} 不给区间：有效买家不足 {MINIMUM_EFFECTIVE} 人。",
@@ -232,11 +236,12 @@ def _data_notes(shop: Shop, tables: Tables, facts: Facts) -> Told:
 def _part_notes(tables: Tables, facts: Facts) -> Told:
     """Limits of leaks, retention and contents."""
     told: Told = []
-    if facts.rules.credit_to != "slot_id":
+    if facts.rules.credit_to != "slot_id" and tables["slot_leak"]["credit_share"].notna().any():
         told.append(
             (
-                f"Credit goes to {facts.rules.credit_to}: slot_leak has credit shares of slots for purchases alone.",
-                f"归因到 {facts.rules.credit_to}：slot_leak 中仅成交一步有坑位归因占比。",
+                f"Credit goes to {facts.rules.credit_to}: slot_leak has credit shares of slots for purchases alone, under "
+                f"{facts.model_of_slots}.",
+                f"归因到 {facts.rules.credit_to}：slot_leak 中仅成交一步有坑位归因占比，按 {facts.model_of_slots}。",
             )
         )
     if facts.leak.missing_steps:

@@ -48,6 +48,7 @@ DIFFERENCE_COLUMNS = [
     "ci_lower",
     "ci_upper",
     "is_different",
+    "is_order_sure",
     "reason",
 ]
 RANK_COLUMNS = ["target", "model", "credited_id", "rank", "rank_lower", "rank_upper", "tied_count", "reason"]
@@ -129,8 +130,9 @@ def credit_tables(
             if model != compared_model or not len(table):
                 continue
             names = {"target": sums.target, "model": model}
-            differences.append(_differences(sums, shares, most_compared, resampling).assign(**names))
-            ranks.append(_ranks(sums, shares, resampling).assign(**names))
+            ranking, is_sure = _ranks(sums, shares, resampling)
+            ranks.append(ranking.assign(**names))
+            differences.append(_differences(sums, shares, is_sure, most_compared, resampling).assign(**names))
     return (
         _stacked(credits, CREDIT_COLUMNS),
         _stacked(differences, DIFFERENCE_COLUMNS),
@@ -190,7 +192,8 @@ def _credit(sums: TargetSums, model: str, known: Sequence[str], resampling: Resa
 def _shares(sums: TargetSums, model: str, ids: Sequence[str], without: int, resampling: Resampling) -> _Shares:
     """Columns as in the credit table: the ids, (direct), the ids without credit."""
     if model == "markov" and sums.buckets == 1:
-        return _Shares(tuple(ids), np.zeros((1, len(ids) + 1 + without)), np.ones(1), _NONE)
+        share = np.append(_markov_shares(sums), np.zeros(without))
+        return _Shares(tuple(ids), share[None, :], np.ones(1), _NONE)
     if model == "markov":
         pseudo = _pseudo_values(sums)
         rows = np.hstack([pseudo, np.zeros((len(pseudo), without))])
@@ -216,6 +219,13 @@ def _markov_credit(sums: TargetSums) -> tuple[tuple[str, ...], dict[str, Floats]
     return sums.markov_ids, credit
 
 
+def _markov_shares(sums: TargetSums) -> Floats:
+    """Shares of all there is; ``(direct)`` last."""
+    assert sums.markov is not None
+    whole = sums.matched[sums.measure].sum() / sums.total[sums.measure].sum()
+    return np.append(sums.markov.result.shares * whole, 1 - whole)
+
+
 def _left_out(sums: TargetSums) -> tuple[Floats, Floats]:
     """Shares of all there is, without one bucket of 64 each, and with all; ``(direct)`` last."""
     assert sums.markov is not None
@@ -224,15 +234,13 @@ def _left_out(sums: TargetSums) -> tuple[Floats, Floats]:
         part = (matched.sum() - matched) / (total.sum() - total)
     left_out = np.hstack([sums.markov.left_out * part[:, None], 1 - part[:, None]])
     left_out = left_out[np.isfinite(left_out).all(axis=1) & (sums.markov.is_filled | (total > 0))]
-    whole = matched.sum() / total.sum()
-    return left_out, np.append(sums.markov.result.shares * whole, 1 - whole)
+    return left_out, _markov_shares(sums)
 
 
 def _pseudo_values(sums: TargetSums) -> Floats:
-    """One row per bucket whose mean is the share and whose spread is the jackknife's (Tukey)."""
+    """One row per bucket whose mean is the share and whose spread is the jackknife's (Tukey, without his correction)."""
     left_out, share = _left_out(sums)
-    count = len(left_out)
-    return count * share - (count - 1) * left_out
+    return share - (len(left_out) - 1) * (left_out - left_out.mean(axis=0))
 
 
 def _add_markov_interval(table: pd.DataFrame, sums: TargetSums, without: int, confidence_level: float) -> None:
@@ -260,20 +268,29 @@ def _add_markov_interval(table: pd.DataFrame, sums: TargetSums, without: int, co
     table["reason"] = reason.mask(none & many, "no_credit_upper_bound")
 
 
-def _differences(sums: TargetSums, shares: _Shares, most: int, resampling: Resampling) -> pd.DataFrame:
-    """All pairs among the largest, the larger first."""
+def _largest_first(shares: _Shares) -> NDArray[np.intp]:
+    """Columns, the largest share first; equal ones by their id, as in the credit table."""
+    return np.lexsort((np.array(shares.ids), -shares.sums.sum(axis=0).round(9)))
+
+
+def _differences(
+    sums: TargetSums, shares: _Shares, is_sure: NDArray[np.bool_] | None, most: int, resampling: Resampling
+) -> pd.DataFrame:
+    """All pairs among the largest, the larger first; ``is_sure`` as ``_ranks`` gives it."""
     size = shares.sums.sum(axis=0)
-    largest = np.lexsort((np.array(shares.ids), -size.round(9)))[:most]
+    largest = _largest_first(shares)[:most]
     largest = largest[size[largest] > 0]
-    pairs = np.array([(a, b) for place, a in enumerate(largest) for b in largest[place + 1 :]]).reshape(-1, 2)
-    if not len(pairs):
+    places = np.column_stack(np.triu_indices(len(largest), 1))
+    if not len(places):
         return pd.DataFrame(columns=DIFFERENCE_COLUMNS)
+    pairs = largest[places]
     ids = np.array(shares.ids, dtype=object)
     names = {"credited_id": ids[pairs[:, 0]], "other_id": ids[pairs[:, 1]]}
     if resampling.weights is None:
         share = size / shares.totals.sum()
-        none = {"ci_lower": np.nan, "ci_upper": np.nan, "is_different": None, "reason": "not_asked_for"}
-        return pd.DataFrame({**names, "difference": share[pairs[:, 0]] - share[pairs[:, 1]], **none})
+        none = {"ci_lower": np.nan, "ci_upper": np.nan, "is_different": None, "is_order_sure": None}
+        difference = share[pairs[:, 0]] - share[pairs[:, 1]]
+        return pd.DataFrame({**names, "difference": difference, **none, "reason": "not_asked_for"})
     found = simultaneous_differences(
         shares.sums,
         shares.totals,
@@ -289,40 +306,35 @@ def _differences(sums: TargetSums, shares: _Shares, most: int, resampling: Resam
             "ci_lower": found.lower,
             "ci_upper": found.upper,
             "is_different": found.is_different,
+            "is_order_sure": None if is_sure is None else is_sure[places[:, 0], places[:, 1]],
             "reason": found.reason,
         }
     )
 
 
-def _ranks(sums: TargetSums, shares: _Shares, resampling: Resampling) -> pd.DataFrame:
-    """Ranks of the largest; where there are very many ids, the others may lie anywhere below."""
-    size = shares.sums.sum(axis=0)
-    largest = np.lexsort((np.array(shares.ids), -size.round(9)))[:MOST_RANKED]
-    if resampling.weights is None:
+def _ranks(sums: TargetSums, shares: _Shares, resampling: Resampling) -> tuple[pd.DataFrame, NDArray[np.bool_] | None]:
+    """Ranks of the largest; where there are very many ids, the others may lie anywhere below.
+
+    And which pairs of ranks are told apart, shape (ids ranked, ids ranked); None without intervals.
+    """
+    largest = _largest_first(shares)[:MOST_RANKED]
+    table = pd.DataFrame(
+        {"credited_id": np.array(shares.ids, dtype=object)[largest], "rank": np.arange(1, len(largest) + 1)}
+    )
+    why = "not_asked_for" if resampling.weights is None else "few_effective_buyers"
+    if resampling.weights is None or not sums.effective >= MINIMUM_EFFECTIVE:
         none = dict.fromkeys(("rank_lower", "rank_upper", "tied_count"), np.nan)
-        ids = np.array(shares.ids, dtype=object)[largest]
-        rank = np.arange(1, len(ids) + 1)
-        return pd.DataFrame({"credited_id": ids, "rank": rank, **none, "reason": "not_asked_for"})
-    rank, lower, upper = rank_intervals(
+        return table.assign(**none, reason=why), None
+    found = rank_intervals(
         shares.sums[:, largest],
         shares.totals,
         shares.weights,
         confidence_level=resampling.confidence_level,
         effective_total=sums.effective,
     )
-    few = sums.effective < MINIMUM_EFFECTIVE
-    beyond = len(shares.ids) - len(largest)
-    table = pd.DataFrame(
-        {
-            "credited_id": np.array(shares.ids, dtype=object)[largest],
-            "rank": rank,
-            "rank_lower": np.where(few, np.nan, lower),
-            "rank_upper": np.where(few, np.nan, upper + beyond),
-            "tied_count": np.where(few, np.nan, upper + beyond - lower),
-            "reason": "few_effective_buyers" if few else None,
-        }
-    )
-    return table.sort_values("rank", ignore_index=True)
+    upper = found.upper + len(shares.ids) - len(largest)
+    bounds = {"rank_lower": found.lower, "rank_upper": upper, "tied_count": upper - found.lower}
+    return table.assign(**{name: one.astype(float) for name, one in bounds.items()}, reason=None), found.is_sure
 
 
 def model_agreement(credit: pd.DataFrame) -> pd.DataFrame:

@@ -103,12 +103,23 @@ class Engine:
         self.backend.raw_sql(f'CREATE OR REPLACE TEMP VIEW "{view}" AS {self.backend.compile(table)}')
         return self.backend.table(view)
 
+    def held(self, name: str, table: ibis.Table) -> ibis.Table:
+        """The table computed once and kept inside the engine, for whoever asks it several times; its rows do not leave.
+
+        Where the engine has no tables of a session it is computed anew each time.
+        """
+        if self.kind != "duckdb":
+            return table
+        kept = f"workbench_held_{name}"
+        self.backend.raw_sql(f'CREATE OR REPLACE TEMP TABLE "{kept}" AS {self.backend.compile(table)}')
+        return self.backend.table(kept)
+
     def user_bucket(self, user_id: ir.Value) -> ir.IntegerValue:
         """One of 256 buckets, 0-255: the first byte of the MD5 of the id, the same on every engine."""
         text = user_id.cast("string")
         if self.kind == "clickhouse":
             return _clickhouse_first_byte(_clickhouse_md5(text)).cast("int16")
-        two = text.hexdigest("md5").substr(0, 2)
+        two = _hexadecimal_md5(text).substr(0, 2)
         if self.kind == "duckdb":
             return ("0x" + two).cast("int16")
         digits = ibis.literal("0123456789abcdef")
@@ -150,6 +161,10 @@ def _duckdb_hash(left, right) -> dt.uint64: ...  # type: ignore[no-untyped-def] 
 
 @ibis.udf.scalar.builtin(name="cityHash64")
 def _clickhouse_hash(left, right) -> dt.uint64: ...  # type: ignore[no-untyped-def]  # noqa: ANN001
+
+
+@ibis.udf.scalar.builtin(name="md5")
+def _hexadecimal_md5(text: str) -> str: ...  # type: ignore[empty-body]
 
 
 @ibis.udf.scalar.builtin(name="MD5")

@@ -9,6 +9,7 @@ it, which is a matter of matrix products. An interval is the estimate plus and m
 standard error (symmetric bootstrap-t; Hall 1988, doi:10.1214/aos/1176350933).
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -25,7 +26,9 @@ MINIMUM_OWN = 30
 MINIMUM_EXPECTED = 20
 """And only if its share of all effective buyers comes to this many."""
 RANK_REPLICATES = 500
-"""Ranks compare every item with every other, so fewer replicates have to do: a bound moves by 2 % of its width."""
+"""Ranks compare every item with every other, so so many replicates have to do at 95 %; see ``rank_intervals``."""
+_BEYOND = 25
+"""Replicates that lie beyond a critical value at least."""
 _BLOCK = 250  # items or pairs at a time: 2 MB for each array of 2,000 replicates
 _SMALLEST = np.float32(1e-30)
 
@@ -59,6 +62,20 @@ class Differences:
     upper: Floats
     is_different: NDArray[np.bool_]
     reason: NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Places in the order of shares, one entry per item; 1 is the largest share.
+
+    ``lower``, ``upper``: the best and the worst place that the data allow. ``is_sure``: shape (items, items), symmetric,
+    which pairs are told apart. For each item the larger ones among them number lower - 1, the smaller ones items - upper.
+    """
+
+    rank: NDArray[np.int64]
+    lower: NDArray[np.int64]
+    upper: NDArray[np.int64]
+    is_sure: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -321,8 +338,8 @@ def rank_intervals(
     *,
     confidence_level: float,
     effective_total: float | None = None,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Which place in the order of shares may each item have ("3 to 7")?
+) -> Ranks:
+    """Which place in the order of shares may each item have ("3 to 7"), and the order of which pairs is sure?
 
     Parameters
     ----------
@@ -333,18 +350,22 @@ def rank_intervals(
 
     Returns
     -------
-    rank, lower, upper
-        Integers, one per item. 1 is the largest share; equal shares in the order of the columns. Where the data
-        cannot tell, the interval runs over all ranks.
+    Ranks
+        Equal shares in the order of the columns. Where the data cannot tell, the interval runs over all ranks.
 
     Notes
     -----
-    For each item its differences to all others have simultaneous intervals; lower = 1 + the number of items surely
-    larger, upper = items - the number surely smaller. A pair with too few buyers counts as not told apart, which
-    only widens. Conservative for items without a rival close by. The work grows with the square of the items,
-    so the first ``RANK_REPLICATES`` replicates have to be enough.
-    Measured in the same shops as ``simultaneous_differences``: unequal items 0.997-1.000; equal items, whose interval
-    must span all ranks, 0.944-0.976.
+    For each item its differences to all others have simultaneous intervals, with a critical value c of its own. A pair
+    is told apart where |t| is above the larger c of its two items, so that both say the same of it; lower = 1 + the
+    number of items told apart and larger, upper = items - the number told apart and smaller. A pair with too few buyers
+    counts as not told apart. Both only widen. Conservative for items without a rival close by.
+
+    The work grows with the square of the items, so not all replicates are used: the first ``RANK_REPLICATES``, or so
+    many more that 25 of them lie beyond a critical value (2,500 at 99 %), as far as ``weights`` has them.
+
+    Measured at 95 %, 500 replicates, 1,000 shops of 300-3,000 buyers for each row as in ``share_intervals``: 12 unequal
+    items 0.999-1.000; 10 equal items, whose interval must span all ranks, 0.951-0.963 with orders of equal size,
+    0.958-0.990 with lognormal amounts of sigma 1, 0.977-0.995 with heavier tails.
 
     References
     ----------
@@ -353,22 +374,22 @@ def rank_intervals(
     """
     check_rate("confidence_level", confidence_level)
     x, total, drawn = _checked_shapes(sums, totals, weights)
-    drawn = drawn[:RANK_REPLICATES]
+    drawn = drawn[: max(RANK_REPLICATES, math.ceil(_BEYOND / (1 - confidence_level)))]
     count = x.shape[1]
     credit = x.sum(axis=0)
     rank = np.empty(count, dtype=np.int64)
     rank[np.argsort(-credit, kind="stable")] = np.arange(1, count + 1)
-    lower, upper = np.ones(count, dtype=np.int64), np.full(count, count, dtype=np.int64)
+    sure = np.zeros((count, count), dtype=bool)
     enough = _effective_total(total) if effective_total is None else effective_total
     if not enough >= MINIMUM_EFFECTIVE or not total.sum() > 0:
-        return rank, lower, upper
+        return Ranks(rank, np.ones_like(rank), np.full_like(rank, count), sure)
     share = credit / total.sum()
     replicates = _replicates(total, drawn)
     residuals = _residuals(x, share, total)
     moved, leaning = _products(residuals, replicates)
     squares = np.einsum("bk,bk->k", x, x)
     largest = np.zeros((count, drawn.shape[0]), dtype=np.float32)
-    statistic = np.zeros((count, count))  # the squared t of each pair; 0 where it cannot be told
+    statistic = np.zeros((count, count))  # t × |t| of each pair; 0 where it cannot be told
     for one in range(count - 1):
         rest = slice(one + 1, count)
         apart = residuals[one] - residuals[rest]
@@ -388,10 +409,11 @@ def rank_intervals(
         with np.errstate(divide="ignore", invalid="ignore"):
             signed = np.where(good, np.sign(difference) * (difference / error) ** 2, 0.0)
         statistic[one, rest], statistic[rest, one] = signed, -signed
-    critical = _critical(largest, confidence_level)[:, None] ** 2
-    lower += (statistic < -critical).sum(axis=1)
-    upper -= (statistic > critical).sum(axis=1)
-    return rank, lower, upper
+    critical = _critical(largest, confidence_level) ** 2
+    sure = np.abs(statistic) > np.maximum.outer(critical, critical)
+    lower = 1 + (sure & (statistic < 0)).sum(axis=1)
+    upper = count - (sure & (statistic > 0)).sum(axis=1)
+    return Ranks(rank, lower, upper, sure)
 
 
 def _checked_shapes(sums: ArrayLike, totals: ArrayLike, weights: ArrayLike) -> tuple[Floats, Floats, Floats]:
