@@ -8,7 +8,7 @@ SAMPLE := data/sample
 .PHONY: report test test-all check bench lab setup setup-tests lock measure-truth clean
 .DEFAULT_GOAL := report
 
-report: setup $(SAMPLE)/truth.json  ## sample shop, the three notebooks, one page that links them
+report: setup $(SAMPLE)/truth.json  ## sample shop, the notebooks, one page that links them
 	@$(BIN)/workbench batch notebooks/plan.yml --out $(OUT)
 
 test: setup-tests  ## the tests, without those that take long

@@ -14,9 +14,10 @@ FLOORS = {
     **dict.fromkeys(["contract", "glossary", "period", "language", "errors", "parameters", "analysis"], 0),
     **dict.fromkeys(["stats", "source"], 1),
     "metrics": 2,
-    **dict.fromkeys(["channel", "coupon", "slot"], 3),
-    "report": 4,
-    "cli": 5,
+    "experiment": 3,
+    **dict.fromkeys(["channel", "coupon", "slot"], 4),
+    "report": 5,
+    "cli": 6,
 }
 DOMAINS = {"channel", "coupon", "slot"}
 SIDEWAYS = {("source", "stats"), ("stats", "source")}  # same floor, and neither may lean on the other

@@ -31,6 +31,7 @@ __all__ = [
     "channel",
     "coupon",
     "enable_charts",
+    "experiment",
     "first_screen",
     "open_shop",
     "publish",

@@ -55,8 +55,10 @@ def load_glossary() -> dict[str, Metric]:
     }
 
 
-def metric(column: str) -> Metric | None:
+def metric(column: str, table: str = "") -> Metric | None:
     """Look up a column; ``repurchase_rate_30`` is found under ``repurchase_rate_<W>``.
+
+    A column that means something of its own in one table has an entry ``table.column``, which goes first.
 
     Examples
     --------
@@ -64,6 +66,9 @@ def metric(column: str) -> Metric | None:
     'Repurchase 30 d'
     """
     entries = load_glossary()
+    own = entries.get(f"{table}.{column}")
+    if own is not None:
+        return own
     if column in entries:
         return entries[column]
     pattern = entries.get(re.sub(r"_\d+(?=_|$)", "_<W>", column))
@@ -77,7 +82,7 @@ def metric(column: str) -> Metric | None:
     return Metric(column, pattern.unit, filled)
 
 
-def label(column: str, lang: Language) -> str:
+def label(column: str, lang: Language, table: str = "") -> str:
     """Name of a column for readers; its own name with spaces where the glossary has none."""
-    found = metric(column)
+    found = metric(column, table)
     return found.name(lang) if found else column.replace("_", " ")

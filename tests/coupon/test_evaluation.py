@@ -47,10 +47,12 @@ def shop(tmp_path):
 
 def test_by_hand(shop):
     card = evaluate_coupons(shop).tables["coupon_scorecard"]
-    assert card["level"].tolist() == ["coupon"] * 3 + ["all"]
-    a, b, z, every = (card.iloc[i] for i in range(4))
+    assert card["level"].tolist() == ["coupon"] * 3 + ["kind"] * 2 + ["all"]
+    a, b, z, reduction, _unknown, every = (card.iloc[i] for i in range(6))
     assert card["coupon_id"].tolist()[:3] == ["a", "b", "z"]
-    assert card["coupon_id"].isna().tolist() == [False, False, False, True]
+    assert card["coupon_id"].isna().tolist() == [False] * 3 + [True] * 3
+    assert card["coupon_kind"].tolist()[3:5] == ["full_reduction", "(unknown)"]
+    assert reduction[["granted_count", "order_count", "gross_amount"]].tolist() == [3, 2, 300.0]
     assert a[["granted_count", "redeemed_count", "order_count"]].tolist() == [3, 2, 2]
     assert a["redemption_rate"] == pytest.approx(2 / 3)
     assert a[["gross_amount", "coupon_discount_amount", "paid_amount"]].tolist() == [300.0, 45.0, 240.0]
@@ -66,6 +68,14 @@ def test_by_hand(shop):
     assert every[["granted_count", "redeemed_count", "order_count"]].tolist() == [5, 3, 2]
     assert every[["gross_amount", "coupon_discount_amount"]].tolist() == [300.0, 50.0]
     assert (every["order_share"], every["amount_share"]) == (2 / 4, pytest.approx(240 / 340))
+    # one grant of a was used after 24 hours and one after 48; all paid orders are worth 400 before discounts
+    assert a["median_hours_to_use"] == 36.0
+    assert a["subsidy_rate_all_orders"] == pytest.approx(45 / 400)
+    assert (a["new_buyer_count"], a["new_buyer_share"]) == (2, 1.0)
+    assert math.isnan(a["collect_rate"])
+    assert math.isnan(a["expired_share"])
+    assert card.loc[:2, "coupon_reason"].tolist() == ["few_buyers", "used_once", "never_given"]
+    assert card[["is_subsidy_ok", "is_redeemed_well", "sells", "is_diverse", "brings_back"]].eq("unknown").all().all()
 
 
 def test_grants_count_by_their_day_and_orders_by_theirs(shop):
@@ -84,6 +94,8 @@ def test_without_order_ids_use_is_unknown_rather_than_zero(shop, tmp_path):
     card = analysis.tables["coupon_scorecard"]
     assert card[["redeemed_count", "redemption_rate", "order_count", "order_share"]].isna().all().all()
     assert card["granted_count"].tolist() == [3, 2, 5]
+    assert set(card["coupon_reason"]) == {"use_unknown"}
+    assert charts.criteria_picture(analysis) is None
     assert "nothing says how they were used" in analysis.headline.verdict
 
 
@@ -108,7 +120,17 @@ def test_the_invitation_coupon_stands_out(sample, truth):
     coupons = card[card["level"] == "coupon"]
     assert coupons["coupon_discount_amount"].sum() == pytest.approx(every["coupon_discount_amount"], abs=0.01)
     assert coupons["granted_count"].sum() == every["granted_count"]
-    assert analysis.headline.verdict.endswith("Not causal.")
+    # c01 is used often and few come back; only the free order costs more than the limit, and sells little
+    planted = {key for key, one in truth["coupons"].items() if one["repeat_multiplier"] < 0.5}
+    assert set(coupons.index[coupons["brings_back"] == "fail"]) == planted == {"c01"}
+    assert (
+        coupons.loc["c01", ["is_subsidy_ok", "is_redeemed_well", "sells", "is_diverse"]].tolist()
+        == ["ok"] + ["pass"] * 3
+    )
+    assert coupons.index[coupons["is_subsidy_ok"] == "over"].tolist() == ["c07"]
+    assert coupons.index[coupons["sells"] == "fail"].tolist() == ["c07"]
+    assert coupons.loc["c04", ["collect_rate", "use_rate"]].notna().all()
+    assert "Decisions: " in analysis.headline.verdict
 
 
 def test_both_languages_draw(sample):
@@ -116,6 +138,8 @@ def test_both_languages_draw(sample):
         analysis = evaluate_coupons(sample, lang=lang)
         assert charts.subsidy_picture(analysis, 0.2).to_dict()["title"]
         assert charts.usage_picture(analysis).to_dict()["title"]
+        for picture in (charts.criteria_picture, charts.repurchase_picture, charts.depth_picture):
+            assert picture(analysis).to_dict()["title"]
 
 
 @pytest.mark.parametrize("limit", [0, 1, -0.2])
@@ -129,3 +153,6 @@ def test_without_repurchase_windows_the_rest_stands(sample):
     assert not [name for name in analysis.tables["coupon_scorecard"] if name.startswith("repurchase")]
     assert "Again" not in " ".join(analysis.headline.table.columns)
     assert charts.usage_picture(analysis) is None
+    assert set(analysis.tables["coupon_scorecard"]["brings_back"]) == {"unknown"}
+    assert analysis.tables["coupon_repurchase"]["day"].max() == 90
+    assert charts.criteria_picture(analysis).to_dict()["title"]

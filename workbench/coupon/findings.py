@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from workbench.analysis import Action, Cell, Finding, Headline
+from workbench.analysis import Cell, Finding, Headline
+from workbench.coupon.decision_findings import decision_headline
+from workbench.coupon.evidence import Evidence
 from workbench.language import Language, format_amount, format_count, format_interval, format_rate, say
 from workbench.period import Period
-from workbench.source.shop import Shop
 from workbench.stats.tables import shown_window
 
 MIN_ORDERS = 30
@@ -23,15 +24,10 @@ def _total(card: pd.DataFrame) -> dict:
 
 
 def coupon_headline(
-    card: pd.DataFrame, period: Period, lang: Language, limit: float, days: Sequence[int], shop: Shop
+    card: pd.DataFrame, evidence: Evidence, period: Period, lang: Language, limit: float, days: Sequence[int]
 ) -> Headline:
-    """The first screen of the coupon report."""
-    return Headline(
-        verdict=_verdict(card, period, lang, limit),
-        table=_headline_table(card, lang, days),
-        source="coupon_scorecard",
-        actions=(*_subsidy_actions(card, lang, limit), *_repurchase_actions(card, lang, days))[:3],
-    )
+    """The first screen: what coupons cost against the limit, and what to do with each."""
+    return decision_headline(evidence, _verdict(card, period, lang, limit), shown_window(days), lang)
 
 
 def _verdict(card: pd.DataFrame, period: Period, lang: Language, limit: float) -> str:
@@ -62,94 +58,10 @@ def _verdict(card: pd.DataFrame, period: Period, lang: Language, limit: float) -
     return say(
         lang,
         f"Coupons took {format_amount(total['coupon_discount_amount'], lang)} off, {format_rate(total['subsidy_rate'])} of "
-        f"their orders, {side} the limit of {format_rate(limit, 0)}; {len(over)} of {len(known)} exceed{'s' if len(over) == 1 else ''} it. Not causal.",
+        f"their orders, {side} the limit of {format_rate(limit, 0)}; {len(over)} of {len(known)} exceed{'s' if len(over) == 1 else ''} it.",
         f"优惠券共减免 {format_amount(total['coupon_discount_amount'], lang)}，占用券订单 {format_rate(total['subsidy_rate'])}，"
-        f"{side} {format_rate(limit, 0)} 的上限；{len(known)} 张券中 {len(over)} 张超限。非因果。",
+        f"{side} {format_rate(limit, 0)} 的上限；{len(known)} 张券中 {len(over)} 张超限。",
     )
-
-
-def _headline_table(card: pd.DataFrame, lang: Language, days: Sequence[int]) -> pd.DataFrame:
-    window = shown_window(days)
-    coupons = _coupons(card).sort_values(["coupon_discount_amount", "redeemed_count"], ascending=False)
-    rows = []
-    for row in [*coupons.head(5).to_dict("records"), _total(card)]:
-        name = say(lang, "All coupons", "全部优惠券") if row["level"] == "all" else row["coupon_name"]
-        cells = {
-            say(lang, "Coupon", "优惠券"): name,
-            say(lang, "Used", "核销率"): format_rate(row["redemption_rate"]),
-            say(lang, "Discount", "减免"): format_amount(row["coupon_discount_amount"], lang),
-            say(lang, "Subsidy", "补贴率"): format_rate(row["subsidy_rate"]),
-        }
-        if window:
-            cells[say(lang, f"Again in {window} d", f"{window} 天复购")] = format_rate(row[f"repurchase_rate_{window}"])
-        rows.append(cells)
-    return pd.DataFrame(rows)
-
-
-def _subsidy_actions(card: pd.DataFrame, lang: Language, limit: float) -> list[Action]:
-    known = _coupons(card)
-    over = known[(known["subsidy_ci_lower"] > limit) & (known["order_count"] >= MIN_ORDERS)]
-    over = over.assign(excess=over["coupon_discount_amount"] - limit * over["gross_amount"])
-    actions = []
-    for row in over.sort_values("excess", ascending=False).head(2).to_dict("records"):
-        actions.append(
-            Action(
-                name="subsidy_above_limit",
-                text=say(
-                    lang,
-                    f"Lower {row['coupon_name']}: it takes {format_rate(row['subsidy_rate'])} off "
-                    f"({format_interval(row['subsidy_ci_lower'], row['subsidy_ci_upper'])}), the limit is {format_rate(limit, 0)}.",
-                    f"降低 {row['coupon_name']}：补贴率 {format_rate(row['subsidy_rate'])}"
-                    f"（{format_interval(row['subsidy_ci_lower'], row['subsidy_ci_upper'])}），上限 {format_rate(limit, 0)}。",
-                ),
-                cell=Cell("coupon_scorecard", {"level": "coupon", "coupon_id": row["coupon_id"]}, "subsidy_rate"),
-                amount=row["excess"],
-                ci_lower=(row["subsidy_ci_lower"] - limit) * row["gross_amount"],
-                ci_upper=(row["subsidy_ci_upper"] - limit) * row["gross_amount"],
-                basis=say(
-                    lang,
-                    "discount above the limit in the period, if the same orders came",
-                    "期内超出上限的减免额（假设订单不变）",
-                ),
-                evidence="descriptive",
-            )
-        )
-    return actions
-
-
-def _repurchase_actions(card: pd.DataFrame, lang: Language, days: Sequence[int]) -> list[Action]:
-    """The coupon whose buyers come back least, where the intervals tell it from all coupons together."""
-    window = shown_window(days)
-    if not window:
-        return []
-    column, total = f"repurchase_rate_{window}", _total(card)
-    known = _coupons(card)
-    low = known[(known[f"{column}_eligible_count"] >= MIN_ORDERS) & (known[f"{column}_ci_upper"] < total[column])]
-    actions = []
-    for row in low.sort_values(column).head(1).to_dict("records"):
-        actions.append(
-            Action(
-                name="few_come_back",
-                text=say(
-                    lang,
-                    f"Test {row['coupon_name']} against a random holdout: only {format_rate(row[column])} buy again in "
-                    f"{window} days (all coupons {format_rate(total[column])}).",
-                    f"用随机对照测试 {row['coupon_name']}：{window} 天内仅 {format_rate(row[column])} 复购"
-                    f"（全部券 {format_rate(total[column])}）。",
-                ),
-                cell=Cell("coupon_scorecard", {"level": "coupon", "coupon_id": row["coupon_id"]}, column),
-                amount=row["coupon_discount_amount"],
-                ci_lower=None,
-                ci_upper=None,
-                basis=say(
-                    lang,
-                    "discount spent on it in the period, the most that stopping it would save (a sum, no interval)",
-                    "期内该券减免总额，即停发最多可省（合计值，无区间）",
-                ),
-                evidence="observed",
-            )
-        )
-    return actions
 
 
 def coupon_findings(card: pd.DataFrame, lang: Language, limit: float, days: Sequence[int]) -> tuple[Finding, ...]:

@@ -6,16 +6,25 @@ from ibis import _
 from workbench.period import Period
 
 
-def paid_orders(orders: ir.Table) -> ir.Table:
-    """Orders that were paid, with ``profit_amount``; one row per order.
+def profit_amount(orders: ir.Table, margin_rate: float | None = None) -> ir.FloatingValue:
+    """What an order earns: net amount + what the platform pays of discounts - cost - shipping - fee.
 
-    Returns
-    -------
-    ibis.Table
-        The orders' columns and ``profit_amount`` = net amount + what the platform pays - cost - shipping - fee.
+    Parameters
+    ----------
+    orders
+        Orders of the shop.
+    margin_rate
+        Share of the gross amount that is left after the cost of the goods; None: the cost is ``cost_amount``.
     """
-    profit = _.net_amount + _.platform_discount_amount - _.cost_amount - _.shipping_cost_amount - _.platform_fee_amount
-    return orders.filter(orders.paid_ms.notnull()).mutate(profit_amount=profit)
+    cost = orders.cost_amount if margin_rate is None else orders.gross_amount * (1 - margin_rate)
+    earned = orders.net_amount + orders.platform_discount_amount - cost
+    return (earned - orders.shipping_cost_amount - orders.platform_fee_amount).cast("float64")
+
+
+def paid_orders(orders: ir.Table, margin_rate: float | None = None) -> ir.Table:
+    """Orders that were paid, with ``profit_amount``; one row per order."""
+    paid = orders.filter(orders.paid_ms.notnull())
+    return paid.mutate(profit_amount=profit_amount(paid, margin_rate))
 
 
 def paid_in_period(paid: ir.Table, period: Period) -> ir.Table:

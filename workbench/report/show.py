@@ -65,7 +65,7 @@ def show_table(analysis: Analysis, name: str) -> Block:
         raise ParameterError(f'show_table: there is no table "{name}"{hint} Allowed: {", ".join(analysis.tables)}.')
     frame, lang = analysis.tables[name], analysis.lang
     empty = say(lang, "No rows in this period.", "本期没有数据行。")
-    html = f"<p>{empty}</p>" if frame.empty else _frame(frame.head(MOST_ROWS), column_label(name, lang), lang)
+    html = f"<p>{empty}</p>" if frame.empty else _frame(frame.head(MOST_ROWS), name, lang)
     left = len(frame) - MOST_ROWS
     if left > 0:
         rest = say(
@@ -125,7 +125,7 @@ def show_definitions(analysis: Analysis) -> Block:
     """Show what each metric in the tables means, once."""
     lang = analysis.lang
     items, lines = [], []
-    for one in metrics_of(column for table in analysis.tables.values() for column in table.columns):
+    for one in metrics_of({name: list(table.columns) for name, table in analysis.tables.items()}):
         facts = [
             (say(lang, "Formula", "公式"), one.formula(lang)),
             (say(lang, "Window", "窗口"), one.window(lang)),
@@ -180,22 +180,22 @@ def _reads_as_number(column: list[str]) -> bool:
     return bool(filled) and all(text.lstrip("+−-±~≈<>¥$€£ ")[:1].isdigit() for text in filled)
 
 
-def _frame(frame: pd.DataFrame, caption: str, lang: Language) -> str:
-    units = [column_unit(str(name)) for name in frame.columns]
-    defined = [metric(str(name)) for name in frame.columns]
+def _frame(frame: pd.DataFrame, table: str, lang: Language) -> str:
+    units = [column_unit(str(name), table) for name in frame.columns]
+    defined = [metric(str(name), table) for name in frame.columns]
     numeric = [pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype) for dtype in frame.dtypes]
     return html_table(
-        [column_label(str(name), lang) for name in frame.columns],
+        [column_label(str(name), lang, table) for name in frame.columns],
         [format_column(frame[name], unit, lang) for name, unit in zip(frame.columns, units, strict=True)],
         numeric,
-        caption=caption,
+        caption=column_label(table, lang),
         lang=lang,
         targets=[f"def-{one.id}" if one else "" for one in defined],
     )
 
 
 def _cell_words(cell: Any, lang: Language) -> str:
-    return escape(f"{column_label(cell.table, lang)} · {column_label(cell.column, lang)}")
+    return escape(f"{column_label(cell.table, lang)} · {column_label(cell.column, lang, cell.table)}")
 
 
 def _bullets(sentences: Iterable[str]) -> str:

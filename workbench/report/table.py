@@ -43,8 +43,11 @@ def _number_writer(values: pd.Series, unit: Unit) -> Callable[[float], str]:
         return format_count
     largest = float(values.abs().max()) if values.notna().any() else 0.0
     whole = bool((values.dropna() % 1 == 0).all()) and unit != "amount"
-    digits = 0 if whole or largest >= 1000 or largest == 0 else 2 if largest >= 1 or unit == "amount" else 4
-    return lambda value: f"{value:,.{digits}f}"
+    if unit == "amount" or whole or largest == 0:
+        digits = 0 if whole or largest >= 1000 or largest == 0 else 2
+        return lambda value: f"{value:,.{digits}f}"
+    # Plain numbers of one column may be of very different size, such as shares beside money.
+    return lambda value: f"{value:,.{0 if value == 0 or abs(value) >= 1000 else 2 if abs(value) >= 1 else 4}f}"
 
 
 def _day_or_instant(value: pd.Timestamp) -> str:

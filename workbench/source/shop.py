@@ -102,6 +102,10 @@ class Shop:
         """Execute a lazy table: the one way from the engine to data frames."""
         return self.engine.collect(expression)
 
+    def hold(self, name: str, expression: ir.Table) -> ir.Table:
+        """Compute a lazy table once, for several questions; it stays in the engine, and a later one of that name replaces it."""
+        return self.engine.held(name, expression)
+
     @property
     def truth(self) -> dict[str, Any] | None:
         """What is planted in a shop that ``workbench sample`` wrote, read from its ``truth.json``; None for any other.

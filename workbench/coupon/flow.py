@@ -1,0 +1,193 @@
+"""A coupon given before payment or after it: what decides is who comes back and what is earned, per assigned user."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from workbench.experiment.collect import Collected
+from workbench.experiment.effects import DECIDING, primary_of
+from workbench.experiment.plan import ReadoutRules
+from workbench.experiment.readout import Readout
+from workbench.metrics.coupon_flow import flow_sums, flow_units
+from workbench.metrics.experiment_units import assigned_units
+from workbench.period import Period
+from workbench.source.shop import Shop
+from workbench.stats.experiment import Effect, mean_difference, non_inferiority
+from workbench.stats.experiment_design import SAMPLE_RATIO_ALARM, sample_ratio
+from workbench.stats.sums import Sums
+
+Arm = Mapping[str, float]
+BOTH_ARMS = 0.2
+"""Where at least this part of both arms is given the coupon, the experiment is about when, not whether."""
+PAY_MARGIN, HOURS_MARGIN = 0.02, 0.25
+"""Guardrails: the share paid may fall by two points, the hours to pay may rise by a quarter of an hour."""
+FUNNEL = (
+    ("assigned", "followed_count"),
+    ("submitted", "submitted_count"),
+    ("paid", "paid_any_count"),
+    ("paid_again", "paid_again_count"),
+)
+COLUMNS = [
+    "experiment_id",
+    "coupon_id",
+    "variant",
+    "control_variant",
+    "outcome_days",
+    "measure",
+    "role",
+    "estimate",
+    "ci_lower",
+    "ci_upper",
+    "p_value",
+    "mean_treatment",
+    "mean_control",
+    "n_treatment",
+    "n_control",
+    "status",
+]
+FUNNEL_COLUMNS = ["experiment_id", "variant", "outcome_days", "step", "step_index", "user_count", "overall_rate"]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """``flow_experiment`` and ``flow_funnel``."""
+
+    table: pd.DataFrame
+    funnel: pd.DataFrame
+
+
+def is_flow(found: Collected) -> bool:
+    """Whether both arms get the coupon, so that the arms differ in when."""
+    reach = found.reach
+    arms = [found.experiment.control, *found.experiment.treatments]
+    if reach is None or found.experiment.by_inviter or not set(arms) <= set(reach.index):
+        return False
+    given = reach["granted_unit_count"] / reach["unit_count"]
+    return bool((given[arms] >= BOTH_ARMS).all())
+
+
+def flow_tables(
+    shop: Shop, period: Period, readout: Readout, names: Sequence[str], rules: ReadoutRules, days_again: int
+) -> Flow:
+    """Funnel over all assigned users, guardrails, and what decides.
+
+    Parameters
+    ----------
+    names
+        Experiments that ``is_flow`` is true of.
+    days_again
+        Window in which users are followed.
+
+    Returns
+    -------
+    Flow
+        ``flow_experiment``: one row per treatment and measure. ``role`` says what it is for: ``decides`` (buyers who
+        paid again on a later day, and profit, both per assigned user), ``guardrail`` (share of first submitted
+        orders that were paid; hours from submitting to paying), ``check`` (whether the arms reach checkout alike: if
+        not, what happens after it compares different users), ``description`` (coupon users and how many of them paid
+        again: users choose to use it, so arms cannot be compared by it).
+    """
+    rows: list[dict[str, object]] = []
+    funnels: list[dict[str, object]] = []
+    for name in names:
+        found = readout.collected[name]
+        table = shop.experiment_assignments
+        units = assigned_units(table.filter(table.experiment_id.cast("string") == name), period)
+        grants = shop.coupon_grants
+        own = grants.filter(grants.coupon_id.cast("string") == str(found.experiment.coupon_id))
+        flow = flow_units(units, shop.orders, period, days_again, grants=own)
+        rows_of_arms = shop.collect(flow_sums(flow)).to_dict("records")
+        arms = {
+            str(one["variant"]): {str(k): float(v) for k, v in one.items() if k != "variant"} for one in rows_of_arms
+        }
+        for arm in (found.experiment.control, *found.experiment.treatments):
+            funnels += [
+                {
+                    "experiment_id": name,
+                    "variant": arm,
+                    "outcome_days": days_again,
+                    "step": step,
+                    "step_index": place,
+                    "user_count": int(arms[arm][column]),
+                    "overall_rate": arms[arm][column] / arms[arm]["followed_count"],
+                }
+                for place, (step, column) in enumerate(FUNNEL)
+                if arm in arms and arms[arm]["followed_count"]
+            ]
+        for treatment in found.experiment.treatments:
+            if {treatment, found.experiment.control} <= set(arms):
+                rows += _measures(found, treatment, arms, readout.effects, rules, days_again)
+    return Flow(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(funnels, columns=FUNNEL_COLUMNS))
+
+
+def _measures(
+    found: Collected, treatment: str, arms: Mapping[str, Arm], effects: pd.DataFrame, rules: ReadoutRules, days: int
+) -> list[dict[str, object]]:
+    pair = [arms[treatment], arms[found.experiment.control]]
+    level = rules.confidence_level
+    again = _rates(pair, "paid_again_count", "followed_count", level)
+    paid = _rates(pair, "paid_count", "submitted_count", level)
+    hours = mean_difference(*(_hours(one) for one in pair), confidence_level=level)
+    reached = _rates(pair, "submitted_count", "followed_count", level)
+    ratio = sample_ratio([one["submitted_count"] for one in pair], [max(one["followed_count"], 1) for one in pair])
+    used = _rates(pair, "used_count", "followed_count", level)
+    used_again = _rates(pair, "used_again_count", "used_count", level)
+    rows = [
+        ("repurchase_per_assigned", "decides", again, _sign(again)),
+        ("pay_rate", "guardrail", paid, non_inferiority(paid, PAY_MARGIN)),
+        ("pay_hours", "guardrail", hours, non_inferiority(hours, HOURS_MARGIN, higher_is_better=False)),
+        ("reached_checkout", "check", reached, "alarm" if ratio.p_value < SAMPLE_RATIO_ALARM else "ok"),
+        ("used_per_assigned", "description", used, "told"),
+        ("repurchase_among_users", "description", used_again, "not_comparable"),
+    ]
+    head = {
+        "experiment_id": found.experiment.experiment_id,
+        "coupon_id": found.experiment.coupon_id,
+        "variant": treatment,
+        "control_variant": found.experiment.control,
+    }
+    told = [
+        head | {"outcome_days": days, "measure": name, "role": role, "status": status} | _numbers(effect)
+        for name, role, effect, status in rows
+    ]
+    told[3]["p_value"] = ratio.p_value
+    outcome, primary_days = primary_of(found, rules)
+    mine = effects[
+        (effects["experiment_id"] == found.experiment.experiment_id)
+        & (effects["variant"] == treatment)
+        & (effects["outcome"] == outcome)
+        & (effects["outcome_days"] == primary_days)
+        & (effects["adjustment"] == DECIDING)
+    ].iloc[0]
+    numbers = {name: mine[name] for name in COLUMNS[7:-1]}
+    numbers |= {"ci_lower": mine["adjusted_ci_lower"], "ci_upper": mine["adjusted_ci_upper"]}
+    row = head | {"outcome_days": primary_days, "measure": outcome, "role": "decides"} | numbers
+    told.insert(0, row | {"status": _sign_of(numbers["ci_lower"], numbers["ci_upper"])})
+    return told
+
+
+def _rates(pair: Sequence[Arm], part: str, whole: str, level: float) -> Effect:
+    zero = 0.0
+    arms = [Sums(one[whole], one[part], one[part], zero, zero, zero) for one in pair]  # type: ignore[arg-type]
+    return mean_difference(arms[0], arms[1], confidence_level=level)
+
+
+def _hours(one: Arm) -> Sums:
+    zero = 0.0
+    return Sums(one["paid_count"], one["pay_hours_sum"], one["pay_hours_squares"], zero, zero, zero)  # type: ignore[arg-type]
+
+
+def _sign(effect: Effect) -> str:
+    return _sign_of(effect.ci_lower, effect.ci_upper)
+
+
+def _sign_of(lower: float, upper: float) -> str:
+    if not np.isfinite([lower, upper]).all():
+        return "none"
+    return "better" if lower > 0 else "worse" if upper < 0 else "open"
+
+
+def _numbers(effect: Effect) -> dict[str, object]:
+    return {name: getattr(effect, name) for name in COLUMNS[7:-1]}
