@@ -21,7 +21,7 @@ from workbench.metrics.orders import paid_orders
 
 DAYS, PRE_DAYS = (2, 5), 3
 PERIOD = ("2026-03-20", "2026-03-31")
-WAYS = ["", pytest.param("chdb://", marks=pytest.mark.engine)]
+WAYS = ["", pytest.param("chdb://", marks=[pytest.mark.engine, pytest.mark.slow])]
 NOON, DAY = at("2026-03-10 12:00"), pd.Timedelta(days=1)
 
 

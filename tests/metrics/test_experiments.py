@@ -25,7 +25,7 @@ from workbench.stats.sums import Sums
 DAYS, PRE_DAYS = (2, 5), 3
 PERIOD = ("2026-03-20", "2026-03-31")
 CELL = ["variant", "week", "is_new", "stratum"]
-WAYS = ["", pytest.param("chdb://", marks=pytest.mark.engine)]
+WAYS = ["", pytest.param("chdb://", marks=[pytest.mark.engine, pytest.mark.slow])]
 
 
 def opened(way, folder):

@@ -207,8 +207,8 @@ def collect_experiment(shop: Shop, experiment: Experiment, period: Period, rules
 
 
 def curve_days(longest: int) -> tuple[int, ...]:
-    """Some ten days after assignment at which the cumulative effect is shown, the longest window last."""
-    steps = np.unique(np.round(np.geomspace(1, longest, 10)).astype(int))
+    """Some seven days after assignment at which the cumulative effect is shown, the longest window last."""
+    steps = np.unique(np.round(np.geomspace(1, longest, 7)).astype(int))
     return tuple(int(one) for one in steps)
 
 

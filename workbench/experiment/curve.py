@@ -28,7 +28,7 @@ COLUMNS = [
 
 
 def curve_rows(found: Collected, rules: ReadoutRules) -> pd.DataFrame:
-    """Cumulative difference of the means per unit at some ten days; only units followed to the last of them.
+    """Cumulative difference of the means per unit at some seven days; only units followed to the last of them.
 
     Returns
     -------
