@@ -38,6 +38,12 @@ def decision_headline(evidence: Evidence, verdict: str, window: int | None, lang
     ]
     text = f"{verdict} {say(lang, 'Decisions', '决策')}{say(lang, ': ', '：')}{say(lang, ', ', '，').join(told)}"
     text += say(lang, ".", "。") if told else ""
+    selling = decisions[decisions["reason"] == "sells_profit_open"]
+    if len(selling):
+        name = selling["coupon_name"].iloc[0]
+        text += say(
+            lang, f" {name} surely sells more; whether it pays is open.", f"{name} 明确带来增量订单，是否盈利未定。"
+        )
     return Headline(
         verdict=text if told else verdict,
         table=_table(decisions, window, lang),
@@ -47,14 +53,15 @@ def decision_headline(evidence: Evidence, verdict: str, window: int | None, lang
 
 
 def _shown(decisions: pd.DataFrame) -> pd.DataFrame:
-    """What is decided first, then the tests of the coupons that cost most."""
+    """What is decided first, then what experiments have begun to tell, then the coupons that cost most."""
     place = decisions["decision"].map({"stop": 0, "change": 1, "keep": 2, "test": 3})
+    place += decisions["evidence"].map({"randomized": 0, "descriptive": 1})
     return decisions.assign(place=place).sort_values("place", kind="stable")
 
 
 def _table(decisions: pd.DataFrame, window: int | None, lang: Language) -> pd.DataFrame:
     rows = []
-    for row in _shown(decisions).head(5).to_dict("records"):
+    for row in _shown(decisions).head(4).to_dict("records"):
         span = format_interval(row["ci_lower"], row["ci_upper"], lang, "amount")
         profit = format_amount(row["incremental_profit"], lang)
         cells = {
