@@ -12,6 +12,9 @@ from workbench.report.run import run_notebook
 from workbench.slot import attribute_slots
 from workbench.source.simulate import simulate_shop
 
+FEWER = {"experiment_readout": {"experiment_ids": ["holdout_c03", "coupon_timing"]}}
+"""Chains of inviters take ClickHouse minutes; tests/metrics/test_experiments.py holds them against each other."""
+
 
 @pytest.fixture(scope="module")
 def small_shop(tmp_path_factory):
@@ -19,10 +22,12 @@ def small_shop(tmp_path_factory):
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("notebook", ["slot_attribution", "channel_comparison", "coupon_evaluation"])
+@pytest.mark.parametrize(
+    "notebook", ["slot_attribution", "channel_comparison", "coupon_evaluation", "experiment_readout"]
+)
 def test_same_tables_on_duckdb_and_clickhouse(small_shop, tmp_path, notebook):
     pytest.importorskip("chdb", reason="chdb is not installed: pip install 'workbench[engines-test]'")
-    parameters = {"timezone": "Asia/Shanghai"}
+    parameters = {"timezone": "Asia/Shanghai"} | FEWER.get(notebook, {})
     results = {}
     for name, source in {"duckdb": small_shop, "clickhouse": f"chdb://{small_shop}"}.items():
         result = run_notebook(notebook, source, tmp_path / name, parameters=parameters)

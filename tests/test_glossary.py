@@ -4,8 +4,11 @@ import pytest
 
 from workbench.channel import compare_channels
 from workbench.coupon import evaluate_coupons
+from workbench.experiment import read_experiments
 from workbench.glossary import label, load_glossary, metric
 from workbench.slot import attribute_slots
+
+ANALYSES = [compare_channels, evaluate_coupons, read_experiments, attribute_slots]
 
 
 def test_entries_are_whole():
@@ -20,18 +23,23 @@ def test_entries_are_whole():
             assert one.denominator("en"), f"{name} is a ratio: of what?"
 
 
-@pytest.mark.parametrize("analyse", [compare_channels, evaluate_coupons, attribute_slots])
+@pytest.mark.parametrize("analyse", ANALYSES)
 def test_every_column_of_every_table_is_defined(analysed, analyse):
     tables = analysed(analyse).tables
-    missing = {name for name, table in tables.items() for name in (name, *table.columns) if metric(name) is None}
+    missing = {
+        f"{name}.{column}"
+        for name, table in tables.items()
+        for column in (name, *table.columns)
+        if metric(column, name) is None
+    }
     assert not missing
 
 
 def test_rates_lie_between_0_and_1(analysed):
-    for analyse in (compare_channels, evaluate_coupons, attribute_slots):
-        for table in analysed(analyse).tables.values():
+    for analyse in ANALYSES:
+        for name, table in analysed(analyse).tables.items():
             for column in table.columns:
-                if metric(column).unit == "rate" and column not in (
+                if metric(column, name).unit == "rate" and column not in (
                     "orders_per_click",
                     "ci_lower",
                     "ci_upper",

@@ -4,9 +4,10 @@ import pytest
 
 from workbench.channel import compare_channels
 from workbench.coupon import evaluate_coupons
+from workbench.experiment import read_experiments
 from workbench.slot import attribute_slots
 
-ANALYSES = [compare_channels, evaluate_coupons, attribute_slots]
+ANALYSES = [compare_channels, evaluate_coupons, read_experiments, attribute_slots]
 
 
 def cell_of(analysis, sentence):
