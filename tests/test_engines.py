@@ -12,9 +12,6 @@ from workbench.report.run import run_notebook
 from workbench.slot import attribute_slots
 from workbench.source.simulate import simulate_shop
 
-FEWER = {"experiment_readout": {"experiment_ids": ["holdout_c03", "coupon_timing"]}}
-"""Chains of inviters take ClickHouse minutes; tests/metrics/test_experiments.py holds them against each other."""
-
 
 @pytest.fixture(scope="module")
 def small_shop(tmp_path_factory):
@@ -27,7 +24,7 @@ def small_shop(tmp_path_factory):
 )
 def test_same_tables_on_duckdb_and_clickhouse(small_shop, tmp_path, notebook):
     pytest.importorskip("chdb", reason="chdb is not installed: pip install 'workbench[engines-test]'")
-    parameters = {"timezone": "Asia/Shanghai"} | FEWER.get(notebook, {})
+    parameters = {"timezone": "Asia/Shanghai"}
     results = {}
     for name, source in {"duckdb": small_shop, "clickhouse": f"chdb://{small_shop}"}.items():
         result = run_notebook(notebook, source, tmp_path / name, parameters=parameters)

@@ -129,12 +129,12 @@ def collect_experiment(shop: Shop, experiment: Experiment, period: Period, rules
     users = shop.users if shop.has("users") else None
     invitees = None
     if experiment.by_inviter:
-        units = inviter_units(assignments, shop.users, period)
-        members = inviter_members(units, shop.users, assignments)
+        units = shop.hold("experiment_units", inviter_units(assignments, shop.users, period))
+        members = shop.hold("experiment_members", inviter_members(units, shop.users, assignments))
         counted = shop.collect(crossings(assignments, units, members)).iloc[0]
         invitees = {str(name): int(value) for name, value in counted.items()}
     else:
-        units = assigned_units(assignments, period)
+        units = shop.hold("experiment_units", assigned_units(assignments, period))
         members = own_members(units)
     has_cost = rules.margin_rate is not None or shop.has("orders", "cost_amount")
     has_profit = shop.has_money and has_cost
@@ -162,8 +162,6 @@ def collect_experiment(shop: Shop, experiment: Experiment, period: Period, rules
             profit=(lambda orders: profit_amount(orders, rules.margin_rate)) if has_profit else None,
         )
 
-    units = shop.hold("experiment_units", units)
-    members = own_members(units) if not experiment.by_inviter else shop.hold("experiment_members", members)
     lazy = shop.hold("experiment_outcomes", outcomes_within(rules.outcome_days))
     names = list(dict.fromkeys(["orders", "buyers", *(OUTCOMES[one] for one in outcomes)]))
     sums = shop.collect(unit_sums(lazy, names, rules.outcome_days))

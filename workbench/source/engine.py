@@ -108,11 +108,13 @@ class Engine:
 
         Where the engine has no tables of a session it is computed anew each time.
         """
-        if self.kind != "duckdb":
+        if self.kind == "other":
             return table
         kept = f"workbench_held_{name}"
-        self.backend.raw_sql(f'CREATE OR REPLACE TEMP TABLE "{kept}" AS {self.backend.compile(table)}')
-        return self.backend.table(kept)
+        of = " ENGINE = Memory" if self.kind == "clickhouse" else ""
+        self.backend.raw_sql(f'CREATE OR REPLACE TEMPORARY TABLE "{kept}"{of} AS {self.backend.compile(table)}')
+        # Under the types it was asked for: ClickHouse stores truth as a number, and forgets what may be null.
+        return ibis.expr.operations.DatabaseTable(kept, schema=table.schema(), source=self.backend).to_expr()
 
     def user_bucket(self, user_id: ir.Value) -> ir.IntegerValue:
         """One of 256 buckets, 0-255: the first byte of the MD5 of the id, the same on every engine."""
