@@ -147,3 +147,53 @@ def test_without_experiments_there_are_plans_and_no_money(tmp_path):
     off = evaluate_coupons(shop, outcome_days=[30])
     assert off.tables["coupon_decision"]["units_needed"].isna().all()
     assert any("carry no cost and no margin_rate" in note for note in off.notes)
+
+
+def arms_of(tmp_path, name, *, coupon_ids, assigned):
+    """40 users with an order each in the arms that ``assigned`` names; ``coupon_ids`` by arm."""
+    orders, assignments = [("last", "last", at("2026-06-30"), None, 1.0)], []
+    for arm in assigned:
+        for number in range(40):
+            assignments.append(("e", f"{arm}{number}", arm, at("2026-03-02")))
+            orders.append((f"{arm}{number}", f"{arm}{number}", at("2026-03-05"), at("2026-03-05"), 100.0 + number))
+    return open_shop(
+        write_shop(
+            tmp_path / name,
+            orders=frame("order_id user_id submitted_at paid_at gross_amount", *orders),
+            coupons=frame("coupon_id name kind", (5, "Five", "full_reduction"), (6, "Six", "full_reduction")),
+            coupon_grants=frame("grant_id coupon_id user_id granted_at order_id", (1, 5, "x", at("2026-03-03"), None)),
+            experiments=frame(
+                "experiment_id variant coupon_id", *(("e", arm, one) for arm, one in coupon_ids.items())
+            ).astype({"coupon_id": "Int64"}),
+            experiment_assignments=frame("experiment_id user_id variant assigned_at", *assignments),
+        )
+    )
+
+
+def test_whole_numbers_beside_a_null_still_name_their_coupon(tmp_path):
+    shop = arms_of(tmp_path, "a", coupon_ids={"control": None, "treatment": 5}, assigned=["control", "treatment"])
+    tables = evaluate_coupons(shop, margin_rate=0.5, outcome_days=[30]).tables
+    assert tables["coupon_money"]["coupon_id"].tolist() == ["5"]
+
+
+def test_arms_that_test_different_coupons_decide_on_neither(tmp_path):
+    arms = {"control": None, "a": 5, "b": 6}
+    shop = arms_of(tmp_path, "b", coupon_ids=arms, assigned=["control", "a", "b"])
+    tables = evaluate_coupons(shop, margin_rate=0.5, outcome_days=[30]).tables
+    assert tables["coupon_money"].empty
+    assert set(tables["coupon_decision"]["reason"]) == {"no_experiment"}
+
+
+def test_an_experiment_with_one_arm_is_named_and_no_reason_to_stop_the_report(tmp_path):
+    shop = arms_of(tmp_path, "c", coupon_ids={"control": 5, "treatment": 5}, assigned=["treatment"])
+    analysis = evaluate_coupons(shop, margin_rate=0.5, outcome_days=[30])
+    reasons = analysis.tables["coupon_decision"].set_index("coupon_id")["reason"]
+    assert reasons["5"] == "experiment_unread"
+    assert any("Not read" in note and note.endswith("e.") for note in analysis.notes)
+
+
+def test_other_peoples_experiments_do_not_stop_the_report(tmp_path):
+    """A landing page tested with arms A and B: no control, no coupon, nothing to read here."""
+    shop = arms_of(tmp_path, "d", coupon_ids={"A": None, "B": None}, assigned=["A", "B"])
+    analysis = evaluate_coupons(shop, margin_rate=0.5, outcome_days=[30])
+    assert set(analysis.tables["coupon_decision"]["reason"]) == {"no_experiment"}

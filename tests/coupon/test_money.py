@@ -180,3 +180,17 @@ def test_the_plan_by_hand():
     assert plan(1.0, 100.0, units_per_day=100, days=30)["holdout_share"] == 0.5
     assert plan(0.0, 100.0, units_per_day=100, days=30) == {}
     assert plan(1.0, 0.0, units_per_day=100, days=30) == {}
+
+
+def test_a_clear_experiment_goes_before_a_larger_guess():
+    """One experiment surely loses much, a tiny one has the larger estimate but knows nothing."""
+    sure = MONEY | {
+        "incremental_profit": -90.0,
+        "incremental_profit_ci_lower": -99.0,
+        "incremental_profit_ci_upper": -80.0,
+    }
+    tiny = MONEY | {"experiment_id": "f", "treated_count": 20, "incremental_profit_ci_lower": -99.0}
+    rows = decision_rows(CARD, pd.DataFrame([tiny, sure]), NO_PLANS, 30, 0.2).set_index("coupon_id")
+    assert rows.loc["a", ["decision", "experiment_id"]].tolist() == ["change", "e"]
+    both = decision_rows(CARD, pd.DataFrame([MONEY | {"experiment_id": "f"}, sure]), NO_PLANS, 30, 0.2)
+    assert both.set_index("coupon_id").loc["a", "reason"] == "conflicting"

@@ -35,6 +35,7 @@ def decision_rows(
     window: int | None,
     subsidy_limit: float,
     about_when: Collection[str] = (),
+    unread: Collection[str] = (),
 ) -> pd.DataFrame:
     """One row per coupon, the most discount first.
 
@@ -52,6 +53,8 @@ def decision_rows(
         Share of the gross amount that a coupon should not exceed.
     about_when
         Coupons whose only experiment gives them to both arms, at different moments.
+    unread
+        Coupons whose experiment has no control or no treatment in the period.
 
     Returns
     -------
@@ -65,7 +68,7 @@ def decision_rows(
         - ``stop``: it lies below 0 otherwise (``profit_down``);
         - ``test``: it includes 0 (``sells_profit_open`` where orders surely rose, else ``not_settled``), the experiment is not valid (``experiment_not_valid``), has no
           profit (``no_profit``), there is none (``no_experiment``), or only one that gives it to both arms
-          (``about_when``). Never keep or stop without an experiment.
+          (``about_when``) or cannot be read (``experiment_unread``); experiments that contradict each other (``conflicting``). Never keep or stop without an experiment.
           ``units_needed`` users (both arms), in ``days_needed``, of whom ``holdout_share`` get no coupon.
     """
     coupons = card[card["level"] == "coupon"]
@@ -85,10 +88,11 @@ def decision_rows(
         plan = planned.loc[str(coupon["coupon_id"])].to_dict() if str(coupon["coupon_id"]) in planned.index else {}
         plan = {name: plan.get(name, np.nan) for name in ("units_needed", "days_needed", "holdout_share")}
         if tested.empty:
-            reason = "about_when" if str(coupon["coupon_id"]) in about_when else "no_experiment"
+            own = str(coupon["coupon_id"])
+            reason = "about_when" if own in about_when else "experiment_unread" if own in unread else "no_experiment"
             rows.append(row | plan | {"decision": "test", "reason": reason, "evidence": "descriptive"})
             continue
-        best = tested.sort_values("incremental_profit", ascending=False, na_position="last").iloc[0].to_dict()
+        best = _clearest(tested)
         decision, reason = _decided(best, coupon, subsidy_limit)
         more = (
             _more_units(best) if reason in ("not_settled", "sells_profit_open") else plan if decision == "test" else {}
@@ -112,9 +116,24 @@ def decision_rows(
     return table.sort_values("coupon_discount_amount", ascending=False, kind="stable", ignore_index=True)
 
 
+def _clearest(tested: pd.DataFrame) -> dict:
+    """The experiment and arm that tells most: a settled one before one that is not, then the narrowest per user."""
+    lower, upper = tested["incremental_profit_ci_lower"], tested["incremental_profit_ci_upper"]
+    rank = np.select([lower > 0, upper < 0, lower.notna()], [0, 0, 1], 2)
+    width = (upper - lower) / tested["treated_count"]
+    keys = tested.assign(rank=rank, width=width).sort_values(["rank", "width"], na_position="last", kind="stable")
+    best: dict = keys.iloc[0].to_dict()
+    settled = keys[keys["rank"] == 0]
+    if (settled["incremental_profit_ci_lower"] > 0).any() and (settled["incremental_profit_ci_upper"] < 0).any():
+        best["reason"] = "conflicting"
+    return best
+
+
 def _decided(money: dict, coupon: dict, subsidy_limit: float) -> tuple[str, str]:
     if money["reason"] == "experiment_not_valid":
         return "test", "experiment_not_valid"
+    if money["reason"] == "conflicting":
+        return "test", "conflicting"
     lower, upper = money["incremental_profit_ci_lower"], money["incremental_profit_ci_upper"]
     if not np.isfinite([lower, upper]).all():
         return "test", "no_profit"

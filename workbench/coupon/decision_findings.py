@@ -151,6 +151,11 @@ def _decided(row: dict, lang: Language) -> Finding:
         "experiment_not_valid": ("its experiment failed a check", "其实验未通过检查"),
         "no_profit": ("its experiment gives no profit with an interval", "其实验无法给出利润区间"),
         "no_experiment": ("nothing says what would have happened without it", "无从知道没有它会怎样"),
+        "experiment_unread": (
+            "its experiment has no control or no treatment in the period",
+            "其实验在期内缺少对照组或实验组",
+        ),
+        "conflicting": ("its experiments contradict each other", "多个实验结论相反"),
         "about_when": (
             "its experiment gives it to both arms, which says when to give it, not whether",
             "其实验两组都发券，只说明何时发，不说明该不该发",
@@ -176,11 +181,25 @@ def _money(row: dict, decisions: pd.DataFrame, lang: Language) -> list[Finding]:
     if row["cannibalisation_rate"] == row["cannibalisation_rate"]:
         span = format_interval(row["cannibalisation_ci_lower"], row["cannibalisation_ci_upper"]).replace("-", "−")
         rate = format_rate(row["cannibalisation_rate"]).replace("-", "−")
-        text = say(
-            lang,
-            f"Of the orders with {name}, {rate} would have come anyway ({span}).",
-            f"{name} 的用券订单中，{rate} 原本就会发生（{span}）。",
-        )
+        test = f"{row['experiment_id']}, {row['variant']}"
+        if row["cannibalisation_ci_lower"] > 1:
+            text = say(
+                lang,
+                f"{name} ({test}): its users ordered less in all than the control; cannibalisation {rate} ({span}).",
+                f"{name}（{test}）：实验组总订单反而少于对照组，蚕食率 {rate}（{span}）。",
+            )
+        elif 0 <= row["cannibalisation_rate"] <= 1:
+            text = say(
+                lang,
+                f"{name} ({test}): of its orders {rate} would have come anyway ({span}).",
+                f"{name}（{test}）：用券订单中 {rate} 原本就会发生（{span}）。",
+            )
+        else:
+            text = say(
+                lang,
+                f"{name} ({test}): how many of its orders are new is not settled; cannibalisation {rate} ({span}).",
+                f"{name}（{test}）：用券订单有多少是新增尚不能确定，蚕食率 {rate}（{span}）。",
+            )
         found.append(
             Finding(
                 "cannibalisation", text, Cell("coupon_money", key, "cannibalisation_rate"), row["cannibalisation_rate"]
@@ -190,8 +209,9 @@ def _money(row: dict, decisions: pd.DataFrame, lang: Language) -> list[Finding]:
         naive, real = (f"{row[one]:.2f}".replace("-", "−") for one in ("naive_roi", "incremental_roi"))
         text = say(
             lang,
-            f"{name}: each unit of discount brought {real} of profit beyond the control's; revenue by discount, {naive}, counts orders that would have come anyway.",
-            f"{name}：每 1 元减免带来 {real} 元增量利润；用券实付 ÷ 减免的 {naive} 包含原本就会发生的订单。",
+            f"{name} ({row['experiment_id']}, {row['variant']}): each unit of discount brought {real} of profit beyond the control's; "
+            f"revenue by discount, {naive}, counts orders that would have come anyway.",
+            f"{name}（{row['experiment_id']}，{row['variant']}）：每 1 元减免带来 {real} 元增量利润；用券实付 ÷ 减免的 {naive} 包含原本就会发生的订单。",
         )
         found.append(
             Finding("incremental_roi", text, Cell("coupon_money", key, "incremental_roi"), row["incremental_roi"])
@@ -203,7 +223,7 @@ def _timing(rows: pd.DataFrame, lang: Language) -> Finding:
     """Verdict on giving before or after payment: profit and repurchase per assigned user, with guardrails named."""
     by_measure = {str(one["measure"]): one for one in rows.to_dict("records")}
     first = rows.iloc[0].to_dict()
-    again = by_measure["repurchase_per_assigned"]
+    again = by_measure.get("repurchase_per_assigned")
     words = {
         "better": ("better", "更好"),
         "worse": ("worse", "更差"),
@@ -213,18 +233,26 @@ def _timing(rows: pd.DataFrame, lang: Language) -> Finding:
     what = outcome_words(first["measure"], lang)
     change = number_words(first["estimate"], first["measure"], lang, signed=True)
     span = interval_words(first["ci_lower"], first["ci_upper"], first["measure"], lang)
-    points = f"{100 * again['estimate']:+.2f}".replace("-", "−")
-    limits = f"{100 * again['ci_lower']:.2f} – {100 * again['ci_upper']:.2f}".replace("-", "−")
-    broken = [one for one in ("pay_rate", "pay_hours") if by_measure[one]["status"] == "violated"]
-    warned = ""
-    if broken or by_measure["reached_checkout"]["status"] == "alarm":
-        warned = say(lang, " A guardrail is violated: see the table.", "护栏被突破，见表。")
-    text = say(
-        lang,
-        f"{first['experiment_id']}, {first['variant']} against {first['control_variant']}: {what} {change} ({span}) – "
-        f"{words[first['status']][0]}; paid again per assigned user {points} points ({limits}) – {words[again['status']][0]}.{warned}",
-        f"{first['experiment_id']}，{first['variant']} 对 {first['control_variant']}：{what} {change}（{span}）——"
-        f"{words[first['status']][1]}；每位被分组用户的再次支付率 {points} 个百分点（{limits}）——{words[again['status']][1]}。{warned}",
+    arms = f"{first['experiment_id']}, {first['variant']} – {first['control_variant']}"
+    known = first["status"] != "none"
+    text = say(lang, f"{arms}: {what} ", f"{arms}：{what} ")
+    text += (
+        f"{change} ({span}) – {say(lang, *words[first['status']])}"
+        if known
+        else say(lang, "cannot be said", "无法判断")
     )
+    if again is not None and again["status"] != "none":
+        points = f"{100 * again['estimate']:+.2f}".replace("-", "−")
+        limits = f"{100 * again['ci_lower']:.2f} – {100 * again['ci_upper']:.2f}".replace("-", "−")
+        status = say(lang, *words[again["status"]])
+        text += say(
+            lang,
+            f"; paid again per assigned user {points} points ({limits}) – {status}",
+            f"；每位被分组用户的再次支付率 {points} 个百分点（{limits}）——{status}",
+        )
+    text += say(lang, ".", "。")
+    broken = any(by_measure.get(one, {}).get("status") == "violated" for one in ("pay_rate", "pay_hours"))
+    if broken or by_measure.get("reached_checkout", {}).get("status") == "alarm":
+        text += say(lang, " A guardrail is violated: see the table.", "护栏被突破，见表。")
     key = {"experiment_id": first["experiment_id"], "variant": first["variant"], "measure": first["measure"]}
     return Finding("coupon_timing", text, Cell("flow_experiment", key, "estimate"), first["estimate"])

@@ -64,19 +64,23 @@ def gather_evidence(
     shop, period = tables.shop, tables.period
     coupons = set(card.loc[card["level"] == "coupon", "coupon_id"].astype(str))
     names: list[str] = []
+    tested: dict[str, str] = {}
     if shop.has("experiment_assignments") and shop.has("experiments", "coupon_id"):
-        found = find_experiments(shop, experiment_ids, rules)
-        names = [one.experiment_id for one in found if one.coupon_id in coupons]
+        tested = {
+            one.experiment_id: str(one.coupon_id) for one in find_experiments(shop, experiment_ids, rules, coupons)
+        }
+        names = list(tested)
     readout = read_out(shop, period, names, rules) if names else empty_readout()
     timed = [name for name, one in readout.collected.items() if is_flow(one)]
     money = money_rows(readout.without(timed), _sales(card), rules.confidence_level)
     flow = Flow(pd.DataFrame(columns=FLOW_COLUMNS), pd.DataFrame(columns=FUNNEL_COLUMNS))
     window = shown_window(list(repurchase_days))
     if timed:
-        flow = flow_tables(shop, period, readout, timed, rules, max(rules.outcome_days))
-    plans = holdout_plans(shop, tables.grants, period, window or 30, rules.margin_rate)
+        flow = flow_tables(shop, period, readout, timed, rules)
+    plans = holdout_plans(shop, tables.grants, tables.used, period, window or 30, rules.margin_rate)
     about_when = {str(readout.collected[name].experiment.coupon_id) for name in timed}
-    decisions = decision_rows(card, money, plans, window, subsidy_limit, about_when)
+    unread = {tested[name] for name in readout.unread}
+    decisions = decision_rows(card, money, plans, window, subsidy_limit, about_when, unread)
     return Evidence(readout, flow, money, decisions)
 
 
@@ -91,7 +95,7 @@ def _sales(card: pd.DataFrame) -> dict[str, CouponSales]:
 def evidence_notes(shop: Shop, evidence: Evidence, rules: ReadoutRules, lang: Language) -> tuple[str, ...]:
     """What the decisions rest on, and what they cannot say."""
     told = []
-    if not evidence.readout.collected:
+    if not evidence.readout.collected and not evidence.readout.unread:
         told.append(
             (
                 "No experiment tests one of these coupons: hold it back from a random share of users to learn what it adds. "
@@ -99,7 +103,7 @@ def evidence_notes(shop: Shop, evidence: Evidence, rules: ReadoutRules, lang: La
                 "没有实验检验这些券：对随机一部分用户不发券，才能知道增量。所建议的试验以 80% 功效区分“不带来订单”与“刚好回本”。",
             )
         )
-    else:
+    elif evidence.readout.collected:
         told.append(
             (
                 "Increments are totals over the treated users whose window has elapsed, treatment less control. Cannibalisation "
@@ -115,4 +119,5 @@ def evidence_notes(shop: Shop, evidence: Evidence, rules: ReadoutRules, lang: La
             )
         )
     notes = tuple(say(lang, *one) for one in told)
-    return (*notes, *readout_notes(shop, evidence.readout, rules, lang)) if evidence.readout.collected else notes
+    has_any = evidence.readout.collected or evidence.readout.unread
+    return (*notes, *readout_notes(shop, evidence.readout, rules, lang)) if has_any else notes

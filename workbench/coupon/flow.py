@@ -68,17 +68,13 @@ def is_flow(found: Collected) -> bool:
     return bool((given[arms] >= BOTH_ARMS).all())
 
 
-def flow_tables(
-    shop: Shop, period: Period, readout: Readout, names: Sequence[str], rules: ReadoutRules, days_again: int
-) -> Flow:
+def flow_tables(shop: Shop, period: Period, readout: Readout, names: Sequence[str], rules: ReadoutRules) -> Flow:
     """Funnel over all assigned users, guardrails, and what decides.
 
     Parameters
     ----------
     names
-        Experiments that ``is_flow`` is true of.
-    days_again
-        Window in which users are followed.
+        Experiments that ``is_flow`` is true of. Their users are followed for the primary window.
 
     Returns
     -------
@@ -93,6 +89,7 @@ def flow_tables(
     funnels: list[dict[str, object]] = []
     for name in names:
         found = readout.collected[name]
+        days_again = primary_of(found, rules)[1]
         table = shop.experiment_assignments
         units = assigned_units(table.filter(table.experiment_id.cast("string") == name), period)
         grants = shop.coupon_grants
@@ -125,6 +122,8 @@ def flow_tables(
 def _measures(
     found: Collected, treatment: str, arms: Mapping[str, Arm], effects: pd.DataFrame, rules: ReadoutRules, days: int
 ) -> list[dict[str, object]]:
+    if found.by_week:  # the arms' shares changed: only what is compared within weeks may be told
+        return [_primary(found, treatment, effects, rules)]
     pair = [arms[treatment], arms[found.experiment.control]]
     level = rules.confidence_level
     again = _rates(pair, "paid_again_count", "followed_count", level)
@@ -136,9 +135,9 @@ def _measures(
     used_again = _rates(pair, "used_again_count", "used_count", level)
     rows = [
         ("repurchase_per_assigned", "decides", again, _sign(again)),
-        ("pay_rate", "guardrail", paid, non_inferiority(paid, PAY_MARGIN)),
-        ("pay_hours", "guardrail", hours, non_inferiority(hours, HOURS_MARGIN, higher_is_better=False)),
-        ("reached_checkout", "check", reached, "alarm" if ratio.p_value < SAMPLE_RATIO_ALARM else "ok"),
+        ("pay_rate", "guardrail", paid, _kept(paid, PAY_MARGIN, higher_is_better=True)),
+        ("pay_hours", "guardrail", hours, _kept(hours, HOURS_MARGIN, higher_is_better=False)),
+        ("reached_checkout", "check", reached, _reached(ratio.p_value)),
         ("used_per_assigned", "description", used, "told"),
         ("repurchase_among_users", "description", used_again, "not_comparable"),
     ]
@@ -153,6 +152,15 @@ def _measures(
         for name, role, effect, status in rows
     ]
     told[3]["p_value"] = ratio.p_value
+    return [_primary(found, treatment, effects, rules), *told]
+
+
+def _reached(p_value: float) -> str:
+    return "not_testable" if not np.isfinite(p_value) else "alarm" if p_value < SAMPLE_RATIO_ALARM else "ok"
+
+
+def _primary(found: Collected, treatment: str, effects: pd.DataFrame, rules: ReadoutRules) -> dict[str, object]:
+    """The primary outcome of the read-out, which decides."""
     outcome, primary_days = primary_of(found, rules)
     mine = effects[
         (effects["experiment_id"] == found.experiment.experiment_id)
@@ -163,9 +171,17 @@ def _measures(
     ].iloc[0]
     numbers = {name: mine[name] for name in COLUMNS[7:-1]}
     numbers |= {"ci_lower": mine["adjusted_ci_lower"], "ci_upper": mine["adjusted_ci_upper"]}
-    row = head | {"outcome_days": primary_days, "measure": outcome, "role": "decides"} | numbers
-    told.insert(0, row | {"status": _sign_of(numbers["ci_lower"], numbers["ci_upper"])})
-    return told
+    return {
+        "experiment_id": found.experiment.experiment_id,
+        "coupon_id": found.experiment.coupon_id,
+        "variant": treatment,
+        "control_variant": found.experiment.control,
+        "outcome_days": primary_days,
+        "measure": outcome,
+        "role": "decides",
+        **numbers,
+        "status": _sign_of(numbers["ci_lower"], numbers["ci_upper"]),
+    }
 
 
 def _rates(pair: Sequence[Arm], part: str, whole: str, level: float) -> Effect:
@@ -177,6 +193,12 @@ def _rates(pair: Sequence[Arm], part: str, whole: str, level: float) -> Effect:
 def _hours(one: Arm) -> Sums:
     zero = 0.0
     return Sums(one["paid_count"], one["pay_hours_sum"], one["pay_hours_squares"], zero, zero, zero)  # type: ignore[arg-type]
+
+
+def _kept(effect: Effect, margin: float, *, higher_is_better: bool) -> str:
+    if not np.isfinite(effect.ci_lower):
+        return "not_testable"
+    return non_inferiority(effect, margin, higher_is_better=higher_is_better)
 
 
 def _sign(effect: Effect) -> str:

@@ -29,14 +29,16 @@ COLUMNS = [
 ]
 
 
-def holdout_plans(shop: Shop, grants: ir.Table, period: Period, days: int, margin_rate: float | None) -> pd.DataFrame:
+def holdout_plans(
+    shop: Shop, grants: ir.Table, used: ir.Table, period: Period, days: int, margin_rate: float | None
+) -> pd.DataFrame:
     """One row per coupon whose holders' windows have elapsed for at least two of them.
 
     Returns
     -------
     pandas.DataFrame
         ``holder_count``: users granted the coupon in the period, by their first grant; ``discount_per_holder`` and
-        ``profit_std``: mean discount and standard deviation of profit of a holder in ``days`` after it.
+        ``profit_std``: mean discount of this coupon and standard deviation of profit of a holder in ``days`` after it.
         ``units_needed`` users, both arms together, tell with 80 % power a coupon that brings no order from one that
         pays for itself: its profit per holder is lower by the discount per holder. ``days_needed`` at the pace of
         the period, the window included. Infinite numbers are null.
@@ -66,14 +68,25 @@ def holdout_plans(shop: Shop, grants: ir.Table, period: Period, days: int, margi
     sums = shop.collect(ratio_sums(outcomes, "profit", "discount_amount", [days]))
     numbers = sums.columns.difference(["variant", "week", "is_new", "stratum"])
     sums = sums.groupby("variant")[list(numbers)].sum()
+    discount = shop.collect(_own_discount(holders, used, period, days)).set_index("coupon_id")["discount"]
+    sums["discount"] = discount.reindex(sums.index).fillna(0.0)
     length = max((min(period.end_ms, period.data_end_ms) - period.start_ms) / DAY_MS, 1)
     rows = [_row(str(coupon), row, days, length) for coupon, row in sums.iterrows() if row[f"n_{days}"] >= 2]
     return pd.DataFrame(rows, columns=COLUMNS) if rows else empty
 
 
+def _own_discount(holders: ir.Table, used: ir.Table, period: Period, days: int) -> ir.Table:
+    """What each coupon itself took off in the windows of its holders; other coupons are not its cost."""
+    own = used.select("discount", "paid_ms", used_coupon_id=used.coupon_id, used_by=used.user_id)
+    met = own.inner_join(holders, [own.used_coupon_id == holders.variant, own.used_by == holders.user_id])
+    end = met.assigned_ms + days * DAY_MS
+    inside = met.filter(met.paid_ms >= met.assigned_ms, met.paid_ms < end, end <= period.data_end_ms)
+    return inside.group_by(coupon_id=inside.used_coupon_id).aggregate(discount=inside.discount.cast("float64").sum())
+
+
 def _row(coupon_id: str, row: pd.Series, days: int, length: float) -> dict[str, object]:
-    n, y, yy, x = (float(row[one]) for one in (f"n_{days}", *(f"profit_{days}_{part}" for part in ("y", "yy", "x"))))
-    discount, variance = x / n, max(yy - y * y / n, 0.0) / (n - 1)
+    n, y, yy = (float(row[one]) for one in (f"n_{days}", f"profit_{days}_y", f"profit_{days}_yy"))
+    discount, variance = float(row["discount"]) / n, max(yy - y * y / n, 0.0) / (n - 1)
     found: dict[str, object] = {
         "coupon_id": coupon_id,
         "holder_count": int(row["unit_count"]),

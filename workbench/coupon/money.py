@@ -131,7 +131,7 @@ def _row(
         row |= {"cannibalisation_ci_lower": 1 - upper, "cannibalisation_ci_upper": 1 - lower}
     profit = effects.get("profit_per_user")
     if profit is None:
-        row["reason"] = "no_costs"
+        row["reason"] = "no_costs" if "profit_of_discount" not in found.ratios else "profit_not_asked_for"
     else:
         row |= {"p_value": profit["p_value"], "std_error": treated * float(profit["std_error"])}
         row |= {"degrees": profit["degrees"], "reason": profit["reason"]}
@@ -153,6 +153,8 @@ def _coupon_orders(found: Collected, treatment: str, days: int) -> float:
 def _return(found: Collected, treatment: str, days: int, confidence_level: float) -> dict[str, object]:
     """Profit beyond the control's over discount beyond the control's; both per unit, so that sizes cancel."""
     arms = [ratio_cells(found, "profit_of_discount", one, days) for one in (treatment, found.experiment.control)]
+    if found.by_week:  # the arms' shares changed: sums over all weeks would compare different weeks
+        return {"discount_amount": float(arms[0].x.sum())}
     if min(one.count.item() for one in arms) < 2:
         return {}
     profit, discount = (

@@ -182,7 +182,9 @@ def collect_experiment(shop: Shop, experiment: Experiment, period: Period, rules
         grants = shop.coupon_grants
         own = grants.filter(grants.coupon_id.cast("string") == experiment.coupon_id)
         own = own.mutate(coupon_id=own.coupon_id.cast("string"))
-        reached = coupon_reach(units, own, experiment.coupon_id, paid=paid_orders(shop.orders))
+        reached = coupon_reach(
+            units, own, experiment.coupon_id, paid=paid_orders(shop.orders), days=max(rules.outcome_days)
+        )
         within = coupon_orders_within(units, members, own, paid_orders(shop.orders), period, rules.outcome_days)
         reach = shop.collect(reached).merge(shop.collect(within), on="variant", how="left").fillna(0)
         reach = reach.set_index("variant")

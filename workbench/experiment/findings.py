@@ -42,7 +42,7 @@ def experiment_headline(tables: dict[str, pd.DataFrame], period: Period, lang: L
         verdict=text,
         table=_headline_table(verdicts, lang),
         source="experiment_verdict",
-        actions=_actions(verdicts, lang),
+        actions=_actions(verdicts, tables["experiment_checks"], lang),
     )
 
 
@@ -79,7 +79,7 @@ def _arm(row: dict) -> str:
     return str(row["experiment_id"]) if plain else f"{row['experiment_id']} · {row['variant']}"
 
 
-def _actions(verdicts: pd.DataFrame, lang: Language) -> tuple[Action, ...]:
+def _actions(verdicts: pd.DataFrame, checks: pd.DataFrame, lang: Language) -> tuple[Action, ...]:
     found = []
     order = {"broken": 0, "worse": 1, "better": 2, "open": 3}
     chosen = verdicts[verdicts["verdict"].isin(order)]
@@ -95,6 +95,12 @@ def _actions(verdicts: pd.DataFrame, lang: Language) -> tuple[Action, ...]:
             "better": (f"Give the treatment of {arm} to all.", f"将 {arm} 的实验组方案推广到全部用户。"),
             "open": (f"Let {arm} run on: its interval includes 0.", f"让 {arm} 继续：区间包含 0。"),
         }
+        mine = checks[(checks["experiment_id"] == row["experiment_id"]) & (checks["variant"] == row["variant"])]
+        if row["verdict"] == "better" and (mine["status"] == "violated").any():
+            texts["better"] = (
+                f"{arm} is better, but a guardrail is violated: look at it before giving it to all.",
+                f"{arm} 更好，但有护栏被突破：推广前先核查。",
+            )
         shown = is_money and row["verdict"] != "broken"
         found.append(
             Action(

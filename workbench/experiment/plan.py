@@ -1,6 +1,6 @@
 """Which experiments are read, against which arm, and by which rules."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -61,7 +61,7 @@ class Experiment:
     Attributes
     ----------
     experiment_id, coupon_id
-        As text; ``coupon_id`` is None where no coupon is tested.
+        As text; ``coupon_id`` is None where no coupon is tested, or arms test different ones.
     control, treatments
         Arms.
     shares
@@ -144,8 +144,12 @@ def _shares(given: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def find_experiments(shop: Shop, experiment_ids: Sequence[str] | None, rules: ReadoutRules) -> tuple[Experiment, ...]:
+def find_experiments(
+    shop: Shop, experiment_ids: Sequence[str] | None, rules: ReadoutRules, coupon_ids: Collection[str] | None = None
+) -> tuple[Experiment, ...]:
     """What is planned for each experiment that has assignments, in the order of their ids.
+
+    With ``coupon_ids`` only those that test one of these coupons.
 
     Raises
     ------
@@ -153,7 +157,8 @@ def find_experiments(shop: Shop, experiment_ids: Sequence[str] | None, rules: Re
         If an id is not there, or no experiment has the control arm or one of ``expected_shares``.
     """
     assigned = shop.experiment_assignments
-    arms = shop.collect(assigned.select("experiment_id", "variant").distinct()).dropna().astype(str)
+    named = assigned.select("variant", experiment_id=assigned.experiment_id.cast("string"))
+    arms = shop.collect(named.distinct()).dropna().astype(str)
     known = sorted(arms["experiment_id"].unique())
     if experiment_ids is not None:
         if isinstance(experiment_ids, str):
@@ -163,6 +168,9 @@ def find_experiments(shop: Shop, experiment_ids: Sequence[str] | None, rules: Re
         known = [one for one in known if one in {str(given) for given in experiment_ids}]
     table = _planned(shop)
     found = tuple(_experiment(one, arms, table, shop, rules) for one in known)
+    if coupon_ids is not None:
+        found = tuple(one for one in found if one.coupon_id in coupon_ids)
+        known = [one.experiment_id for one in found]
     if found:
         rows = [one[one["experiment_id"].isin(known)] for one in (arms, table)]
         there = sorted({arm for one in rows for arm in one["variant"].dropna()})
@@ -185,13 +193,13 @@ def _planned(shop: Shop) -> pd.DataFrame:
     columns = ["experiment_id", "variant", "expected_share", "coupon_id", "coupon_kind"]
     if not shop.has("experiments"):
         return pd.DataFrame(columns=columns)
-    table = shop.collect(shop.experiments.select(*columns[:4]))
+    # As text in the engine: whole numbers beside a null would come back as fractions.
+    texts = {name: shop.experiments[name].cast("string") for name in ("experiment_id", "variant", "coupon_id")}
+    table = shop.collect(shop.experiments.select("expected_share", **texts))
     table["coupon_kind"] = None
-    for name in ("experiment_id", "variant", "coupon_id"):
-        table[name] = table[name].map(str, na_action="ignore")
     if shop.has("coupons", "kind"):
-        coupons = shop.collect(shop.coupons.select("coupon_id", "kind"))
-        kinds = dict(zip(coupons["coupon_id"].astype(str), coupons["kind"], strict=True))
+        coupons = shop.collect(shop.coupons.select("kind", coupon_id=shop.coupons.coupon_id.cast("string")))
+        kinds = dict(zip(coupons["coupon_id"], coupons["kind"], strict=True))
         table["coupon_kind"] = [kinds.get(one) for one in table["coupon_id"]]
     return table[columns]
 
@@ -207,7 +215,7 @@ def _experiment(name: str, arms: pd.DataFrame, table: pd.DataFrame, shop: Shop, 
     total = sum(shares.values())
     return Experiment(
         experiment_id=name,
-        coupon_id=str(coupons[0]) if len(coupons) else None,
+        coupon_id=str(coupons[0]) if len(coupons) == 1 else None,
         control=rules.control_variant,
         treatments=tuple(sorted(there - {rules.control_variant})),
         shares={arm: share / total for arm, share in sorted(shares.items())} if is_whole else None,

@@ -185,7 +185,9 @@ def crossings(assignments: ir.Table, units: ir.Table, members: ir.Table) -> ir.T
     )
 
 
-def coupon_reach(units: ir.Table, grants: ir.Table, coupon_id: object, *, paid: ir.Table | None = None) -> ir.Table:
+def coupon_reach(
+    units: ir.Table, grants: ir.Table, coupon_id: object, *, paid: ir.Table | None = None, days: int | None = None
+) -> ir.Table:
     """How many units of each arm got the coupon under test, and how many used it?
 
     Parameters
@@ -199,6 +201,8 @@ def coupon_reach(units: ir.Table, grants: ir.Table, coupon_id: object, *, paid: 
     paid
         Paid orders: a grant is used only on one of them, and one that does not say its discount took off the order's
         coupon discount. None: every grant with an order is used.
+    days
+        Only grants in so many days after the assignment count; None: all later ones.
 
     Returns
     -------
@@ -211,6 +215,8 @@ def coupon_reach(units: ir.Table, grants: ir.Table, coupon_id: object, *, paid: 
     )
     reached = units.inner_join(given, units.unit_id == given.holder_id)
     reached = reached.filter(reached.granted_ms >= reached.assigned_ms)
+    if days is not None:
+        reached = reached.filter(reached.granted_ms < reached.assigned_ms + days * DAY_MS)
     by_order = reached.group_by(["unit_id", "order_id"]).aggregate(discount=_.discount.sum())
     if paid is None:
         used = by_order.mutate(is_used=by_order.order_id.notnull())

@@ -110,7 +110,7 @@ class Engine:
         """
         if self.kind == "other":
             return table
-        kept = f"workbench_held_{name}"
+        table, kept = _floats(table), f"workbench_held_{name}"
         of = " ENGINE = Memory" if self.kind == "clickhouse" else ""
         self.backend.raw_sql(f'CREATE OR REPLACE TEMPORARY TABLE "{kept}"{of} AS {self.backend.compile(table)}')
         # Under the types it was asked for: ClickHouse stores truth as a number, and forgets what may be null.

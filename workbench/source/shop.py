@@ -127,7 +127,10 @@ class Shop:
         reach = [one for name in ("events", "orders") if "last_ms" in (one := self.reach.get(name, {}))] or every
         if not reach:
             raise TableError(f"{self.name}: no event and no order has a time; there is nothing to report on.")
-        first, last = min(one["first_ms"] for one in reach), max(one["last_ms"] for one in reach)
+        last = max(one["last_ms"] for one in reach)
+        # Whoever was assigned to an experiment before the first order is part of all the data too.
+        assigned = self.reach.get("experiment_assignments", {})
+        first = min(one["first_ms"] for one in (*reach, assigned) if "first_ms" in one)
         return make_period(
             start_date,
             end_date,
