@@ -148,6 +148,7 @@ TIMES = {
     "orders": ("submitted_ms", "paid_ms"),
     "users": ("first_seen_ms",),
     "coupon_grants": ("granted_ms",),
+    "experiment_assignments": ("assigned_ms",),
 }
 """The times that say when a row of the table came about."""
 
