@@ -36,7 +36,7 @@ def decision_headline(evidence: Evidence, verdict: str, window: int | None, lang
         for one in DECISION_WORDS
         if counts.get(one, 0)
     ]
-    text = f"{verdict} {say(lang, 'Decisions', '决策')}{say(lang, ': ', '：')}{say(lang, ', ', '，').join(told)}"
+    text = f"{verdict}{say(lang, ' Decisions', '决策')}{say(lang, ': ', '：')}{say(lang, ', ', '，').join(told)}"
     text += say(lang, ".", "。") if told else ""
     selling = decisions[decisions["reason"] == "sells_profit_open"]
     if len(selling):
