@@ -5,7 +5,6 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
-DECISIONS = ("keep", "change", "stop", "test")
 COLUMNS = [
     "coupon_id",
     "coupon_name",

@@ -11,7 +11,6 @@ from workbench.metrics.coupons import DEPTH_EDGES, NO_MINIMUM
 from workbench.stats.intervals import MINIMUM_EFFECTIVE, effective_counts, ratio_by_bucket
 from workbench.stats.tables import divide, repurchase_columns, shown_window
 
-DIMENSIONS = ("discount_to_gross", "face_to_minimum")
 NO_MINIMUM_BAND = "no_minimum"
 _KEY = ["level", "group_id"]
 

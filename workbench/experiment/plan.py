@@ -18,7 +18,6 @@ OUTCOMES: Mapping[str, str] = {
     "profit_per_user": "profit",
 }
 """Outcomes of a user, and the sums of ``metrics.experiments`` that they are means of."""
-MONEY = ("paid_amount_per_user", "net_amount_per_user", "profit_per_user")
 MULTIPLE_TESTING = ("holm", "benjamini_hochberg", "none")
 
 
