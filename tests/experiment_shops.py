@@ -10,17 +10,24 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+import pytest
 from shops import frame, write_shop
 
+from workbench import Shop, open_shop
 from workbench.period import DAY_MS, HOUR_MS
 
 ZONE = "Europe/Berlin"
+PERIOD = ("2026-03-20", "2026-03-31")
+DAYS, PRE_DAYS = (2, 5), 3
+ON_CLICKHOUSE = [pytest.mark.engine, pytest.mark.slow]
+WAYS = ["", pytest.param("chdb://", marks=ON_CLICKHOUSE)]
+"""On DuckDB; on ClickHouse, which plans long chains of joins for seconds, with the slow tests."""
 MIDNIGHT = int(pd.Timestamp("2026-03-23", tz=ZONE).value // 10**6)
 """A Monday; clocks change on the Sunday after."""
 END = MIDNIGHT + 9 * DAY_MS - HOUR_MS
 """The data end with the last day of March."""
 AMOUNTS = ("gross", "coupon", "other", "platform", "refund", "cost", "shipping", "fee")
-MEASURES = ("buyers", "orders", "paid_amount", "net_amount", "profit", "refund_amount", "discount_amount")
+MEASURES = ("buyers", "orders", "paid_amount", "net_amount", "profit", "refund_amount", "borne_discount_amount")
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,22 @@ def draw_rows(seed: int, *, days, pre_days, users: int = 100, whole_ids: bool = 
             discount = None if used is None or rng.random() < 0.3 else 5.0
             grants.append((str(rng.choice(["c1", "c2"])), user, given, used, discount))
     return Rows(rows, {user: tuple(one) for user, one in known.items()}, orders, grants)
+
+
+def random_shops(parent: Path, count: int) -> list[tuple[Rows, Path]]:
+    """So many shops, as rows and as folders; ids are texts, in the second shop whole numbers."""
+    found = []
+    for seed in range(count):
+        rows = draw_rows(seed, days=DAYS, pre_days=PRE_DAYS, whole_ids=seed == 1)
+        found.append((rows, write_rows(rows, parent / str(seed))))
+    return found
+
+
+def opened(way: str, folder: Path) -> Shop:
+    """The folder, opened one of the ``WAYS``."""
+    if way:
+        pytest.importorskip("chdb", reason="chdb is not installed: pip install 'workbench[engines-test]'")
+    return open_shop(f"{way}{folder}")
 
 
 def write_rows(rows: Rows, folder: Path) -> Path:
@@ -182,11 +205,9 @@ def clusters_of(rows, period):
 
 def money_of(order, margin_rate=None):
     if order["gross"] is None:
-        return dict.fromkeys(("paid_amount", "net_amount", "profit"), 0.0) | {
-            "refund_amount": order["refund"],
-            "discount_amount": order["coupon"],
-        }
-    paid = order["gross"] - order["coupon"] - order["other"]
+        return {}
+    given = order["coupon"] + order["other"]
+    paid = order["gross"] - given
     cost = order["cost"] if margin_rate is None else order["gross"] * (1 - margin_rate)
     net = paid - order["refund"]
     return {
@@ -194,12 +215,12 @@ def money_of(order, margin_rate=None):
         "net_amount": net,
         "profit": net + order["platform"] - cost - order["shipping"] - order["fee"],
         "refund_amount": order["refund"],
-        "discount_amount": order["coupon"],
+        "borne_discount_amount": order["coupon"] * (1 - (min(order["platform"] / given, 1) if given else 0)),
     }
 
 
 def outcomes_of(rows, units, members, period, *, days, pre_days, margin_rate=None):
-    """One row per unit, as ``unit_outcomes`` gives them."""
+    """One row per unit, as ``unit_outcomes`` gives them for those with orders; its columns and ``followed_<d>``."""
     found = []
     for unit, (variant, start) in units.items():
         since = {member: ms for one, member, ms in members if one == unit}
@@ -213,9 +234,9 @@ def outcomes_of(rows, units, members, period, *, days, pre_days, margin_rate=Non
             if paid is None or order["user_id"] not in since:
                 continue
             endings = [d for d in days if start <= paid < start + d * DAY_MS and paid >= since[order["user_id"]]]
-            if order["user_id"] == unit and paid < start and not is_new:
+            if order["user_id"] == unit and start - pre_days * DAY_MS <= paid < start and not is_new:
                 past += 1
-                endings += ["pre"] if paid >= start - pre_days * DAY_MS else []
+                endings.append("pre")
             for ending in endings:
                 row[f"buyers_{ending}"] = 1.0
                 row[f"orders_{ending}"] += 1
@@ -225,6 +246,6 @@ def outcomes_of(rows, units, members, period, *, days, pre_days, margin_rate=Non
         week = (day.toordinal() - datetime(1969, 12, 29).toordinal()) // 7
         stratum = "new" if is_new else ("0", "1", "2+")[min(past, 2)]
         followed = {f"followed_{d}": start + d * DAY_MS <= period.data_end_ms for d in days}
-        fixed = {"unit_id": unit, "variant": variant, "assigned_ms": start, "is_new": is_new}
+        fixed = {"unit_id": unit, "variant": variant, "is_new": is_new, "elapsed": sum(followed.values())}
         found.append(fixed | {"week": week, "stratum": stratum} | followed | row)
     return pd.DataFrame(found)

@@ -4,13 +4,15 @@ from itertools import pairwise
 
 import pandas as pd
 import pytest
-from experiment_shops import ZONE, arms_of, clusters_of, draw_rows, units_of, write_rows
+from experiment_shops import PERIOD, WAYS, ZONE, arms_of, clusters_of, opened, random_shops, units_of
 from shops import at, frame, write_shop
 
 from workbench import open_shop
 from workbench.metrics.experiment_units import (
     assigned_units,
+    coupon_orders_within,
     coupon_reach,
+    coupon_uses,
     crossings,
     inviter_members,
     inviter_units,
@@ -19,25 +21,12 @@ from workbench.metrics.experiment_units import (
 )
 from workbench.metrics.orders import paid_orders
 
-DAYS, PRE_DAYS = (2, 5), 3
-PERIOD = ("2026-03-20", "2026-03-31")
-WAYS = ["", pytest.param("chdb://", marks=[pytest.mark.engine, pytest.mark.slow])]
-NOON, DAY = at("2026-03-10 12:00"), pd.Timedelta(days=1)
-
-
-def opened(way, folder):
-    if way:
-        pytest.importorskip("chdb", reason="chdb is not installed: pip install 'workbench[engines-test]'")
-    return open_shop(f"{way}{folder}")
+NOON, DAY, HOUR = at("2026-03-10 12:00"), pd.Timedelta(days=1), pd.Timedelta(hours=1)
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    found = []
-    for seed in range(4):
-        rows = draw_rows(seed, days=DAYS, pre_days=PRE_DAYS, whole_ids=seed == 1)
-        found.append((rows, write_rows(rows, tmp_path_factory.mktemp("shops") / str(seed))))
-    return found
+    return random_shops(tmp_path_factory.mktemp("shops"), 4)
 
 
 def counts(shop, table):
@@ -55,7 +44,6 @@ def test_units_and_arms_equal_the_loop(folders, way):
         expected = units_of(rows, period)
         assert {row.unit_id: (row.variant, row.assigned_ms) for row in found.itertuples()} == expected
         assert len(found) == len(expected)
-        assert found["user_bucket"].between(0, 255).all()
         arms = arms_of(rows)
         crossed = sum(len(variants) > 1 for variants, _first in arms.values())
         assert crossed > 0
@@ -186,7 +174,7 @@ def test_reach_of_a_coupon_worked_by_hand(tmp_path, way):
         ("c", "f", NOON + DAY, "o5", None),
         ("other", "h", NOON + DAY, "o6", 9.0),
     ]
-    orders = [(f"o{number}", user, NOON, NOON + DAY, 50.0, 7.0) for number, user in enumerate("abdefh", start=1)]
+    orders = [(f"o{number}", user, NOON, NOON + 23 * HOUR, 50.0, 7.0) for number, user in enumerate("abdefh", start=1)]
     orders[2] = (*orders[2][:3], None, *orders[2][4:])
     folder = write_shop(
         tmp_path,
@@ -200,8 +188,11 @@ def test_reach_of_a_coupon_worked_by_hand(tmp_path, way):
         ),
     )
     shop = opened(way, folder)
-    units = assigned_units(shop.experiment_assignments, shop.period(None, None, "UTC"))
-    found = shop.collect(coupon_reach(units, shop.coupon_grants, "c", paid=paid_orders(shop.orders)))
+    period = shop.period(None, None, "UTC")
+    units = assigned_units(shop.experiment_assignments, period)
+    grants = shop.coupon_grants
+    uses = coupon_uses(grants.filter(grants.coupon_id == "c"), paid_orders(shop.orders))
+    found = shop.collect(coupon_reach(units, uses, 2))
     expected = frame(
         "variant unit_count granted_unit_count used_unit_count coupon_order_count discount_amount",
         ("control", 2, 1, 1, 1, 7.0),
@@ -209,7 +200,10 @@ def test_reach_of_a_coupon_worked_by_hand(tmp_path, way):
     )
     found = found.sort_values("variant").reset_index(drop=True)
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
-    # without orders every grant that names one is used: d too, and f's discount is not known
-    found = shop.collect(coupon_reach(units, shop.coupon_grants, "c")).set_index("variant").sort_index()
-    assert found["used_unit_count"].to_list() == [1, 3]
-    assert found["discount_amount"].to_list() == [0.0, 9.0]
+    # grants on the assignment sharp count, those a day later no more; orders count for who paid within a day, b's o2
+    # too; data end on 12 March, before two days have elapsed
+    found = shop.collect(coupon_reach(units, uses, 1)).set_index("variant").sort_index()
+    assert found["granted_unit_count"].to_list() == [0, 1]
+    within = shop.collect(coupon_orders_within(own_members(units), uses, period, (1, 2, 3))).set_index("variant")
+    assert within.loc["test"].to_list() == [3, 0, 0]
+    assert within.loc["control"].to_list() == [1, 0, 0]

@@ -5,59 +5,60 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from experiment_shops import MEASURES, ZONE, clusters_of, draw_rows, outcomes_of, units_of, write_rows
+from experiment_shops import (
+    DAYS,
+    MEASURES,
+    PERIOD,
+    PRE_DAYS,
+    WAYS,
+    ZONE,
+    clusters_of,
+    opened,
+    outcomes_of,
+    random_shops,
+    units_of,
+)
 from shops import at, frame, write_shop
 
 from workbench import open_shop
 from workbench.metrics.experiment_units import assigned_units, inviter_members, inviter_units, own_members
 from workbench.metrics.experiments import (
     cuped_squares,
-    curve_sums,
-    ratio_sums,
+    followed_units,
     unit_outcomes,
     unit_sums,
 )
 from workbench.metrics.orders import profit_amount
-from workbench.stats.cuped import CupedFit, fit_cuped
+from workbench.stats.cuped import CupedFit, fit_cuped, squares_at_zero
 from workbench.stats.cuped import cuped_squares as squares_of_arrays
 from workbench.stats.sums import Sums
 
-DAYS, PRE_DAYS = (2, 5), 3
-PERIOD = ("2026-03-20", "2026-03-31")
 CELL = ["variant", "week", "is_new", "stratum"]
-WAYS = ["", pytest.param("chdb://", marks=[pytest.mark.engine, pytest.mark.slow])]
-
-
-def opened(way, folder):
-    if way:
-        pytest.importorskip("chdb", reason="chdb is not installed: pip install 'workbench[engines-test]'")
-    return open_shop(f"{way}{folder}")
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Random shops, with ids as texts and as numbers."""
-    found = []
-    for seed in range(3):
-        rows = draw_rows(seed, days=DAYS, pre_days=PRE_DAYS, whole_ids=seed == 1)
-        found.append((rows, write_rows(rows, tmp_path_factory.mktemp("shops") / str(seed))))
-    return found
+    return random_shops(tmp_path_factory.mktemp("shops"), 3)
 
 
-def lazy_outcomes(shop, period, margin_rate=None, days=DAYS, *, by_inviter=False):
+def lazy_units(shop, period, margin_rate=None, days=DAYS, *, by_inviter=False, **asked):
+    """The units of a shop, and the outcomes of those with orders."""
     assigned, users = shop.experiment_assignments, shop.users
-    units = inviter_units(assigned, users, period) if by_inviter else assigned_units(assigned, period)
+    chosen = inviter_units(assigned, users, period) if by_inviter else assigned_units(assigned, period)
+    units = followed_units(chosen, users, period, days)
     members = inviter_members(units, users, assigned) if by_inviter else own_members(units)
-    return unit_outcomes(
-        units,
-        members,
-        shop.orders,
-        users,
-        period,
-        days=days,
-        pre_days=PRE_DAYS,
-        profit=lambda orders: profit_amount(orders, margin_rate),
-    )
+    asked = {"days": days, "pre_days": PRE_DAYS, "profit": lambda orders: profit_amount(orders, margin_rate)} | asked
+    return units, unit_outcomes(members, shop.orders, period, **asked)
+
+
+def with_orders(units):
+    return units[units[f"orders_{max(DAYS)}"] + units["orders_pre"] > 0]
+
+
+def expected_units(rows, period, margin_rate=None):
+    units = units_of(rows, period)
+    members = [(unit, unit, ms) for unit, (_variant, ms) in units.items()]
+    return outcomes_of(rows, units, members, period, days=DAYS, pre_days=PRE_DAYS, margin_rate=margin_rate)
 
 
 def same(found, expected, keys):
@@ -75,15 +76,15 @@ def test_outcomes_equal_the_loop(folders, way, by_inviter):
         margin_rate = (None, 0.3, None)[number]
         shop = opened(way, folder)
         period = shop.period(*PERIOD, ZONE)
+        expected = expected_units(rows, period, margin_rate)
         if by_inviter:
-            units, members = clusters_of(rows, period)
-        else:
-            units = units_of(rows, period)
-            members = [(unit, unit, ms) for unit, (_variant, ms) in units.items()]
-        expected = outcomes_of(rows, units, members, period, days=DAYS, pre_days=PRE_DAYS, margin_rate=margin_rate)
-        found = shop.collect(lazy_outcomes(shop, period, margin_rate, by_inviter=by_inviter))
+            clusters = clusters_of(rows, period)
+            expected = outcomes_of(rows, *clusters, period, days=DAYS, pre_days=PRE_DAYS, margin_rate=margin_rate)
+        units, lazy = lazy_units(shop, period, margin_rate, by_inviter=by_inviter)
+        found = shop.collect(lazy)
         assert not found.isna().any().any()
-        same(found, expected, ["unit_id"])
+        same(found, with_orders(expected), ["unit_id"])
+        same(shop.collect(units.drop("assigned_ms")), expected, ["unit_id"])
 
 
 def test_the_random_shops_hold_what_they_are_drawn_for(folders):
@@ -102,9 +103,7 @@ def test_the_random_shops_hold_what_they_are_drawn_for(folders):
     assert any(order["user_id"] is None for order in rows.orders)
     assert any(order["paid_ms"] is None for order in rows.orders)
     assert set(units) - {order["user_id"] for order in rows.orders}
-    expected = outcomes_of(
-        rows, units, [(unit, unit, ms) for unit, (_v, ms) in units.items()], period, days=DAYS, pre_days=PRE_DAYS
-    )
+    expected = expected_units(rows, period)
     assert set(expected["stratum"]) == {"new", "0", "1", "2+"}
     assert expected["week"].nunique() > 1
     assert expected["followed_5"].nunique() == 2
@@ -115,9 +114,9 @@ def test_windows_worked_by_hand(tmp_path, way):
     """Assigned on 10 March 12:00 UTC, windows of 2 days, 3 days before. Data end on 16 March (exclusive).
 
     a: paid 12:00 sharp (10) counts, 12:00 two days on (20) does not; three days before sharp (1) is in the pre-period,
-       a millisecond earlier (2) is only in the stratum: 2+.
-    b: first seen at the assignment: new, and the order before it (4) is nobody's history.
-    c: in no table of users, order never paid. Stratum 0, not new.
+       a millisecond earlier (2) is nowhere: stratum 1. A day on (16) is in the curve's third window.
+    b: first seen at the assignment: new, and the order before it (4) is nobody's history: no row.
+    c: in no table of users, order never paid. Not new, no row.
     d: assigned on 14 March 00:00: two days end with the data, followed.
     e: assigned a millisecond later: not followed.
     """
@@ -126,7 +125,7 @@ def test_windows_worked_by_hand(tmp_path, way):
     late = at("2026-03-14")
     assigned = {"a": noon, "b": noon, "c": noon, "d": late, "e": late + ms}
     paid = [("a", noon, 10.0), ("a", noon + 2 * day, 20.0), ("a", noon - 3 * day, 1.0), ("a", noon - 3 * day - ms, 2.0)]
-    paid += [("b", noon - day, 4.0), ("d", at("2026-03-15 23:00"), 8.0)]
+    paid += [("a", noon + day, 16.0), ("b", noon - day, 4.0), ("d", at("2026-03-15 23:00"), 8.0)]
     orders = [(f"o{number}", user, time, time, gross) for number, (user, time, gross) in enumerate(paid)]
     orders.append(("o9", "c", noon, None, 5.0))
     folder = write_shop(
@@ -139,29 +138,39 @@ def test_windows_worked_by_hand(tmp_path, way):
     )
     shop = opened(way, folder)
     period = shop.period(None, None, "UTC")
-    found = shop.collect(lazy_outcomes(shop, period, 0.5, days=(2,))).set_index("unit_id").sort_index()
-    assert found["paid_amount_2"].to_list() == [10.0, 0.0, 0.0, 8.0, 0.0]
-    assert found["profit_2"].to_list() == [5.0, 0.0, 0.0, 4.0, 0.0]
-    assert found["paid_amount_pre"].to_list() == [1.0, 0.0, 0.0, 0.0, 0.0]
-    assert found["stratum"].to_list() == ["2+", "new", "0", "0", "0"]
-    assert found["followed_2"].to_list() == [True, True, True, True, False]
+    units, lazy = lazy_units(shop, period, 0.5, days=(2,), curve_days=(1, 2, 9))
+    found = shop.collect(lazy).set_index("unit_id").sort_index()
+    assert found.index.to_list() == ["a", "d"]
+    assert found["paid_amount_2"].to_list() == [26.0, 8.0]
+    assert found["profit_2"].to_list() == [13.0, 4.0]
+    assert found["profit_1"].to_list() == [5.0, 0.0]
+    assert found["orders_1"].to_list() == [1, 0]
+    assert not [name for name in found if name.endswith("_9") or name == "paid_amount_1"]
+    assert found["paid_amount_pre"].to_list() == [1.0, 0.0]
+    assert found["stratum"].to_list() == ["1", "0"]
+    everyone = shop.collect(units).set_index("unit_id").sort_index()
+    assert everyone["elapsed"].to_list() == [1, 1, 1, 1, 0]
+    assert everyone["is_new"].to_list() == [False, True, False, False, False]
     # 10 and 14 March lie in the week from Monday 9 March, 2931 weeks after the one of 29 December 1969
-    assert set(found["week"]) == {2932}
+    assert set(everyone["week"]) == set(found["week"]) == {2932}
+    sums = shop.collect(unit_sums(lazy, units, ["paid_amount"], (2,))).set_index("stratum").sort_index()
+    assert sums["unit_count"].to_dict() == {"0": 3, "1": 1, "new": 1}
+    assert sums["n_2"].to_dict() == {"0": 2, "1": 1, "new": 1}
+    assert sums["paid_amount_2_yy"].to_dict() == {"0": 64.0, "1": 676.0, "new": 0.0}
 
 
 def test_without_costs_there_is_no_profit_and_without_users_nobody_is_new(folders):
     shop = open_shop(folders[0][1])
     period = shop.period(*PERIOD, ZONE)
-    units = assigned_units(shop.experiment_assignments, period)
-    asked = {"days": (2,), "pre_days": PRE_DAYS, "profit": None}
-    lazy = unit_outcomes(units, own_members(units), shop.orders, None, period, **asked)
+    units = followed_units(assigned_units(shop.experiment_assignments, period), None, period, (2,))
+    lazy = unit_outcomes(own_members(units), shop.orders, period, days=(2,), pre_days=PRE_DAYS, profit=None)
     assert not [name for name in lazy.columns if name.startswith("profit")]
     found = shop.collect(lazy)
     assert not found["is_new"].any()
     assert "new" not in set(found["stratum"])
 
 
-def expected_sums(units, pairs, days, past=()):
+def expected_sums(units, pairs, days, past=(), curve=()):
     """Sums by cell in pandas: ``pairs`` names y and the column of x for each prefix."""
     found = []
     for cell, group in units.groupby(CELL):
@@ -169,6 +178,9 @@ def expected_sums(units, pairs, days, past=()):
         row |= {f"n_{d}": int(group[f"followed_{d}"].sum()) for d in days}
         row |= {f"{name}_pre_x": group[f"{name}_pre"].sum() for name in past}
         row |= {f"{name}_pre_xx": (group[f"{name}_pre"] ** 2).sum() for name in past}
+        for name, d in curve:
+            y = group.loc[group[f"followed_{max(days)}"], f"{name}_{d}"].to_numpy(float)
+            row |= {f"{name}_{d}_curve_y": y.sum(), f"{name}_{d}_curve_yy": (y * y).sum()}
         for prefix, y, x in pairs:
             own = group[group[f"followed_{prefix.rsplit('_', 1)[1]}"]]
             y, x = own[y].to_numpy(float), own[x].to_numpy(float)
@@ -180,32 +192,37 @@ def expected_sums(units, pairs, days, past=()):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_sums_equal_pandas_over_the_units(folders, way):
-    for _rows, folder in folders[: 1 if way else 2]:
+    for rows, folder in folders[: 1 if way else 2]:
         shop = opened(way, folder)
         period = shop.period(*PERIOD, ZONE)
-        lazy = lazy_outcomes(shop, period)
-        units = shop.collect(lazy)
+        units, lazy = lazy_units(shop, period, curve_days=(1, 4))
+        expected = expected_units(rows, period)
         pairs = [(f"{name}_{d}", f"{name}_{d}", f"{name}_pre") for name in MEASURES for d in DAYS]
-        same(shop.collect(unit_sums(lazy, MEASURES, DAYS)), expected_sums(units, pairs, DAYS, MEASURES), CELL)
-        pairs = [(f"refund_amount_{d}", f"refund_amount_{d}", f"paid_amount_{d}") for d in DAYS]
-        found = shop.collect(ratio_sums(lazy, "refund_amount", "paid_amount", DAYS))
-        same(found, expected_sums(units, pairs, DAYS), CELL)
-        found = shop.collect(curve_sums(lazy, ("orders", "profit"), DAYS))
-        followed = units[units["followed_5"]]
-        rows = []
-        for variant, group in followed.groupby("variant"):
-            row = {"variant": variant, "n": len(group)}
-            for name in ("orders_2", "orders_5", "profit_2", "profit_5"):
-                row |= {f"{name}_y": group[name].sum(), f"{name}_yy": (group[name] ** 2).sum()}
-            rows.append(row)
-        same(found, pd.DataFrame(rows), ["variant"])
+        pairs += [(f"refund_rate_{d}", f"refund_amount_{d}", f"paid_amount_{d}") for d in DAYS]
+        curve = [("orders", 2), ("profit", 5)]
+        ratios = {"refund_rate": ("refund_amount", "paid_amount")}
+        found = shop.collect(unit_sums(lazy, units, MEASURES, DAYS, ratios=ratios, curve=curve))
+        assert not found.isna().any().any()
+        same(found, expected_sums(expected, pairs, DAYS, MEASURES, curve), CELL)
 
 
 def test_windows_asked_in_any_order_give_the_same_sums(folders):
     shop = open_shop(folders[0][1])
-    lazy = lazy_outcomes(shop, shop.period(*PERIOD, ZONE))
-    found = [shop.collect(unit_sums(lazy, ("orders",), days)) for days in ((2, 5), (5, 2))]
+    period = shop.period(*PERIOD, ZONE)
+    found = []
+    for days in ((2, 5), (5, 2)):
+        units, lazy = lazy_units(shop, period, days=days)
+        found.append(shop.collect(unit_sums(lazy, units, ("orders",), days)))
     same(found[1], found[0], CELL)
+
+
+def test_measures_asked_for_alone_are_the_same(folders):
+    shop = open_shop(folders[0][1])
+    period = shop.period(*PERIOD, ZONE)
+    whole = shop.collect(lazy_units(shop, period)[1])
+    found = shop.collect(lazy_units(shop, period, names=["net_amount", "orders"])[1])
+    assert not [name for name in found if name.startswith(("profit", "borne"))]
+    same(found, whole, ["unit_id"])
 
 
 def sums(units, name, d):
@@ -228,10 +245,10 @@ def fits_of(units, name, d):
 @pytest.mark.parametrize("by_week", [False, True])
 def test_squares_equal_those_of_the_arrays(folders, way, by_week):
     compared = 0
-    for _rows, folder in folders[: 2 if way else 3]:
+    for rows, folder in folders[: 2 if way else 3]:
         shop = opened(way, folder)
-        lazy = lazy_outcomes(shop, shop.period(*PERIOD, ZONE))
-        units = shop.collect(lazy)
+        period = shop.period(*PERIOD, ZONE)
+        lazy, units = lazy_units(shop, period)[1], expected_units(rows, period)
         weeks = sorted(set(units["week"])) if by_week else [None]
         fits = {
             (variant, week, name, d): fit
@@ -240,17 +257,16 @@ def test_squares_equal_those_of_the_arrays(folders, way, by_week):
             for d in DAYS
             for variant, fit in fits_of(units if week is None else units[units["week"] == week], name, d).items()
         }
-        assert {type(week) for _v, week, _n, _d in fits} <= {int, type(None), np.int64}
-        found = shop.collect(cuped_squares(lazy, fits)).set_index(["variant", "week"])
+        found = shop.collect(cuped_squares(lazy, fits, DAYS)).set_index(["variant", "week"])
         for (variant, week, name, d), fit in fits.items():
             own = units[(units["variant"] == variant) & ~units["is_new"] & units[f"followed_{d}"]]
             own = own if week is None else own[own["week"] == week]
             if fit.sxx == 0:
                 continue
             expected = squares_of_arrays(own[f"{name}_pre"], own[f"{name}_{d}"], fit)
-            assert found.loc[(variant, week or 0), f"{name}_{d}_squares"] == pytest.approx(
-                expected, abs=1e-9, nan_ok=True
-            )
+            second = found.loc[(variant, week or 0), f"{name}_{d}_squares"]
+            still = squares_at_zero(sums(own[own["stratum"] == "0"], name, d), fit)
+            assert second + still == pytest.approx(expected, abs=1e-9, nan_ok=True)
             compared += np.isfinite(expected)
     assert compared > (0 if by_week else 8)
 
@@ -289,28 +305,32 @@ def test_one_unit_that_decides_the_slope_is_not_a_number(tmp_path, way):
         ),
     )
     shop = opened(way, folder)
-    lazy = lazy_outcomes(shop, shop.period(None, None, "UTC"), days=(2, 3, 4))
+    lazy = lazy_units(shop, shop.period(None, None, "UTC"), days=(2, 3, 4))[1]
     wide = CupedFit(**{**vars(FIT), "sxx": 24.0})
     flat = CupedFit(**{**vars(FIT), "sxx": 0.0})
     fits = {("t", None, "orders", 2): FIT, ("t", None, "orders", 3): wide, ("t", None, "orders", 4): flat}
-    row = shop.collect(cuped_squares(lazy, fits)).iloc[0]
+    row = shop.collect(cuped_squares(lazy, fits, (2, 3, 4))).iloc[0]
     assert (row["variant"], row["week"]) == ("t", 0)
     assert np.isnan(row["orders_2_squares"])
-    by_hand = 0.2875**2 * 2.5**2 / (3 / 8) + 3 * 0.2375**2 * 0.5**2 / (17 / 24)
+    # mean_x is 1, x of the others 0: they are in the sums, not in the second pass
+    by_hand = 0.2875**2 * 2.5**2 / (3 / 8)
     assert row["orders_3_squares"] == pytest.approx(by_hand, abs=1e-12)
-    assert pd.isna(row["orders_4_squares"]), "a line without a slope needs no second pass"
+    others = squares_at_zero(Sums(3, 0, 0, 0, 0, 0), wide)
+    assert others == pytest.approx(3 * 0.2375**2 * 0.5**2 / (17 / 24), abs=1e-12)
+    assert row["orders_4_squares"] == 0, "a line without a slope needs no second pass"
 
 
 def test_fits_by_week_and_over_all_weeks_do_not_mix():
     fits = {("t", None, "orders", 2): FIT, ("t", 5, "orders", 2): FIT}
     with pytest.raises(ValueError, match="some fits are by week and some over all weeks"):
-        cuped_squares(SimpleNamespace(), fits)
+        cuped_squares(SimpleNamespace(), fits, (2,))
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_nobody_assigned_gives_no_rows(folders, way):
     shop = opened(way, folders[0][1])
-    lazy = lazy_outcomes(shop, shop.period("2027-01-01", "2027-01-02", ZONE))
-    assert shop.collect(unit_sums(lazy, ("orders",), DAYS)).empty
-    assert shop.collect(curve_sums(lazy, ("orders",), DAYS)).empty
-    assert shop.collect(cuped_squares(lazy, {("t", None, "orders", 2): FIT})).empty
+    units, lazy = lazy_units(shop, shop.period("2027-01-01", "2027-01-02", ZONE))
+    assert shop.collect(lazy).empty
+    assert shop.collect(unit_sums(lazy, units, ("orders",), DAYS)).empty
+    found = shop.collect(cuped_squares(lazy, {("t", None, "orders", 2): FIT}, DAYS))
+    assert found["orders_2_squares"].to_list() == [0]

@@ -5,20 +5,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from workbench.experiment.collect import Collected
-from workbench.experiment.effects import DECIDING, primary_of
+from workbench.experiment.effects import DECIDING, primary_of, week_groups
 from workbench.experiment.plan import ReadoutRules
 from workbench.experiment.readout import Readout
 from workbench.metrics.coupon_flow import flow_sums, flow_units
 from workbench.metrics.experiment_units import assigned_units
+from workbench.metrics.experiments import followed_units
 from workbench.period import Period
 from workbench.source.shop import Shop
-from workbench.stats.experiment import Effect, mean_difference, non_inferiority
+from workbench.stats.experiment import Effect, mean_difference, non_inferiority, stratified_difference
 from workbench.stats.experiment_design import SAMPLE_RATIO_ALARM, sample_ratio
 from workbench.stats.sums import Sums
 
-Arm = Mapping[str, float]
+Arm = Mapping[str, NDArray[np.float64]]
 BOTH_ARMS = 0.2
 """Where at least this part of both arms is given the coupon, the experiment is about when, not whether."""
 PAY_MARGIN, HOURS_MARGIN = 0.02, 0.25
@@ -92,13 +94,12 @@ def flow_tables(shop: Shop, period: Period, readout: Readout, names: Sequence[st
         days_again = primary_of(found, rules)[1]
         table = shop.experiment_assignments
         units = assigned_units(table.filter(table.experiment_id.cast("string") == name), period)
+        units = shop.hold("flow_units", followed_units(units, None, period, [days_again]))
         grants = shop.coupon_grants
         own = grants.filter(grants.coupon_id.cast("string") == str(found.experiment.coupon_id))
         flow = flow_units(units, shop.orders, period, days_again, grants=own)
-        rows_of_arms = shop.collect(flow_sums(flow)).to_dict("records")
-        arms = {
-            str(one["variant"]): {str(k): float(v) for k, v in one.items() if k != "variant"} for one in rows_of_arms
-        }
+        sums = shop.collect(flow_sums(flow))
+        arms = sums.drop(columns="week").groupby("variant").sum().to_dict("index")
         for arm in (found.experiment.control, *found.experiment.treatments):
             funnels += [
                 {
@@ -115,29 +116,29 @@ def flow_tables(shop: Shop, period: Period, readout: Readout, names: Sequence[st
             ]
         for treatment in found.experiment.treatments:
             if {treatment, found.experiment.control} <= set(arms):
-                rows += _measures(found, treatment, arms, readout.effects, rules, days_again)
+                rows += _measures(found, treatment, sums, readout.effects, rules, days_again)
     return Flow(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(funnels, columns=FUNNEL_COLUMNS))
 
 
 def _measures(
-    found: Collected, treatment: str, arms: Mapping[str, Arm], effects: pd.DataFrame, rules: ReadoutRules, days: int
+    found: Collected, treatment: str, sums: pd.DataFrame, effects: pd.DataFrame, rules: ReadoutRules, days: int
 ) -> list[dict[str, object]]:
-    if found.by_week:  # the arms' shares changed: only what is compared within weeks may be told
-        return [_primary(found, treatment, effects, rules)]
-    pair = [arms[treatment], arms[found.experiment.control]]
+    """The measures of one treatment; where the arms' shares changed over the weeks, weeks are compared within themselves."""
+    weeks, groups = week_groups(found, treatment, days)
+    pair = [_arm(sums[sums["variant"] == one], weeks, groups) for one in (treatment, found.experiment.control)]
     level = rules.confidence_level
     again = _rates(pair, "paid_again_count", "followed_count", level)
     paid = _rates(pair, "paid_count", "submitted_count", level)
-    hours = mean_difference(*(_hours(one) for one in pair), confidence_level=level)
+    hours = _difference([_hours(one) for one in pair], level)
     reached = _rates(pair, "submitted_count", "followed_count", level)
-    ratio = sample_ratio([one["submitted_count"] for one in pair], [max(one["followed_count"], 1) for one in pair])
+    alike = _alike(pair)
     used = _rates(pair, "used_count", "followed_count", level)
     used_again = _rates(pair, "used_again_count", "used_count", level)
     rows = [
         ("repurchase_per_assigned", "decides", again, _sign(again)),
         ("pay_rate", "guardrail", paid, _kept(paid, PAY_MARGIN, higher_is_better=True)),
         ("pay_hours", "guardrail", hours, _kept(hours, HOURS_MARGIN, higher_is_better=False)),
-        ("reached_checkout", "check", reached, _reached(ratio.p_value)),
+        ("reached_checkout", "check", reached, _reached(alike)),
         ("used_per_assigned", "description", used, "told"),
         ("repurchase_among_users", "description", used_again, "not_comparable"),
     ]
@@ -151,8 +152,30 @@ def _measures(
         head | {"outcome_days": days, "measure": name, "role": role, "status": status} | _numbers(effect)
         for name, role, effect, status in rows
     ]
-    told[3]["p_value"] = ratio.p_value
+    told[3]["p_value"] = alike
     return [_primary(found, treatment, effects, rules), *told]
+
+
+def _arm(sums: pd.DataFrame, weeks: NDArray[np.int64], groups: NDArray[np.intp]) -> Arm:
+    """Sums of one arm by group of weeks."""
+    code, cells = groups[np.searchsorted(weeks, sums["week"].to_numpy(dtype=np.int64))], int(groups.max(initial=0)) + 1
+    names = [one for one in sums.columns if one not in ("variant", "week")]
+    return {one: np.bincount(code, sums[one].to_numpy(dtype=float), cells).astype(float) for one in names}
+
+
+def _alike(pair: Sequence[Arm]) -> float:
+    """p-value of both arms reaching checkout alike, within each group of weeks."""
+    tests = [
+        sample_ratio([one["submitted_count"][cell] for one in pair], [one["followed_count"][cell] for one in pair])
+        for cell in range(len(pair[0]["followed_count"]))
+        if all(one["followed_count"][cell] > 0 for one in pair)
+    ]
+    known = [one.statistic for one in tests if np.isfinite(one.p_value)]
+    if not known:
+        return float("nan")
+    from scipy.stats import chi2
+
+    return float(chi2.sf(sum(known), len(known)))
 
 
 def _reached(p_value: float) -> str:
@@ -185,14 +208,18 @@ def _primary(found: Collected, treatment: str, effects: pd.DataFrame, rules: Rea
 
 
 def _rates(pair: Sequence[Arm], part: str, whole: str, level: float) -> Effect:
-    zero = 0.0
-    arms = [Sums(one[whole], one[part], one[part], zero, zero, zero) for one in pair]  # type: ignore[arg-type]
-    return mean_difference(arms[0], arms[1], confidence_level=level)
+    zero = np.zeros_like(pair[0][whole])
+    return _difference([Sums(one[whole], one[part], one[part], zero, zero, zero) for one in pair], level)
+
+
+def _difference(arms: Sequence[Sums], level: float) -> Effect:
+    compare = mean_difference if len(arms[0].count) == 1 else stratified_difference
+    return compare(arms[0], arms[1], confidence_level=level)
 
 
 def _hours(one: Arm) -> Sums:
-    zero = 0.0
-    return Sums(one["paid_count"], one["pay_hours_sum"], one["pay_hours_squares"], zero, zero, zero)  # type: ignore[arg-type]
+    zero = np.zeros_like(one["paid_count"])
+    return Sums(one["paid_count"], one["pay_hours_sum"], one["pay_hours_squares"], zero, zero, zero)
 
 
 def _kept(effect: Effect, margin: float, *, higher_is_better: bool) -> str:

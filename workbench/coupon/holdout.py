@@ -3,13 +3,12 @@
 import math
 from collections.abc import Sequence
 
-import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 from ibis import _
 
-from workbench.metrics.experiments import ratio_sums, unit_outcomes
+from workbench.metrics.experiments import followed_units, unit_outcomes, unit_sums
 from workbench.metrics.orders import profit_amount
 from workbench.period import DAY_MS, Period
 from workbench.source.shop import Shop
@@ -38,7 +37,8 @@ def holdout_plans(
     -------
     pandas.DataFrame
         ``holder_count``: users granted the coupon in the period, by their first grant; ``discount_per_holder`` and
-        ``profit_std``: mean discount of this coupon and standard deviation of profit of a holder in ``days`` after it.
+        ``profit_std``: mean discount of this coupon that the shop bears and standard deviation of profit of a holder in
+        ``days`` after it.
         ``units_needed`` users, both arms together, tell with 80 % power a coupon that brings no order from one that
         pays for itself: its profit per holder is lower by the discount per holder. ``days_needed`` at the pace of
         the period, the window included. Infinite numbers are null.
@@ -49,23 +49,20 @@ def holdout_plans(
     given = grants.filter(
         grants.user_id.notnull(), grants.granted_ms >= period.start_ms, grants.granted_ms < period.end_ms
     )
-    holders = given.group_by(["coupon_id", "user_id", "user_bucket"]).aggregate(assigned_ms=_.granted_ms.min())
+    holders = given.group_by(["coupon_id", "user_id"]).aggregate(assigned_ms=_.granted_ms.min())
     unit_id = holders.coupon_id.cast("string") + "/" + holders.user_id.cast("string")
     holders = holders.mutate(unit_id=unit_id, variant=holders.coupon_id.cast("string"))
-    units = holders.select("unit_id", "user_bucket", "variant", "assigned_ms")
-    members = holders.select("unit_id", "assigned_ms", member_id=holders.user_id, since_ms=holders.assigned_ms)
+    holders = shop.hold("coupon_holders", followed_units(holders, None, period, [days]))
     outcomes = unit_outcomes(
-        units,
-        members,
+        holders.mutate(member_id=holders.user_id, since_ms=holders.assigned_ms),
         shop.orders,
-        None,
         period,
         days=[days],
-        pre_days=1,
+        pre_days=0,
         profit=lambda orders: profit_amount(orders, margin_rate),
+        names=["profit"],
     )
-    outcomes = outcomes.mutate(week=ibis.literal(0, "int64"), stratum=ibis.literal("0"))
-    sums = shop.collect(ratio_sums(outcomes, "profit", "discount_amount", [days]))
+    sums = shop.collect(unit_sums(outcomes, holders, ["profit"], [days]))
     numbers = sums.columns.difference(["variant", "week", "is_new", "stratum"])
     sums = sums.groupby("variant")[list(numbers)].sum()
     discount = shop.collect(_own_discount(holders, used, period, days)).set_index("coupon_id")["discount"]
@@ -76,12 +73,14 @@ def holdout_plans(
 
 
 def _own_discount(holders: ir.Table, used: ir.Table, period: Period, days: int) -> ir.Table:
-    """What each coupon itself took off in the windows of its holders; other coupons are not its cost."""
-    own = used.select("discount", "paid_ms", used_coupon_id=used.coupon_id, used_by=used.user_id)
+    """What each coupon itself took off in the windows of its holders at the shop's expense; other coupons apart."""
+    own = used.select("borne_discount", "paid_ms", used_coupon_id=used.coupon_id, used_by=used.user_id)
     met = own.inner_join(holders, [own.used_coupon_id == holders.variant, own.used_by == holders.user_id])
     end = met.assigned_ms + days * DAY_MS
     inside = met.filter(met.paid_ms >= met.assigned_ms, met.paid_ms < end, end <= period.data_end_ms)
-    return inside.group_by(coupon_id=inside.used_coupon_id).aggregate(discount=inside.discount.cast("float64").sum())
+    return inside.group_by(coupon_id=inside.used_coupon_id).aggregate(
+        discount=inside.borne_discount.cast("float64").sum()
+    )
 
 
 def _row(coupon_id: str, row: pd.Series, days: int, length: float) -> dict[str, object]:

@@ -7,7 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from workbench.experiment.collect import ALLOCATION_ALARM, Collected
-from workbench.experiment.effects import DECIDING, group_of_rows, primary_of, week_groups
+from workbench.experiment.costs import COST_LIMIT, CostGap
+from workbench.experiment.effects import DECIDING, PRIMARY, group_of_rows, primary_of, week_groups
 from workbench.experiment.plan import OUTCOMES, ReadoutRules
 from workbench.stats.experiment import non_inferiority, ratio_difference, stratified_difference
 from workbench.stats.experiment_design import SAMPLE_RATIO_ALARM, sample_ratio, smallest_detectable_effect
@@ -32,14 +33,20 @@ GUARDRAILS = {"refund_rate": Guardrail(0.02, False, False), "average_order_value
 COLUMNS = ["experiment_id", "variant", "check", "statistic", "p_value", "ci_lower", "ci_upper", "limit", "status"]
 
 
-def check_rows(found: Collected, effects: pd.DataFrame, rules: ReadoutRules) -> pd.DataFrame:
+COSTS_MISSING = "orders_without_cost"
+
+
+def check_rows(
+    found: Collected, effects: pd.DataFrame, rules: ReadoutRules, gap: CostGap | None = None
+) -> pd.DataFrame:
     """One row per check, for the whole experiment (``variant`` null) or one treatment.
 
     Returns
     -------
     pandas.DataFrame
         ``check`` and what ``statistic`` is: ``sample_ratio`` (χ²), ``users_in_two_arms`` (share of assigned users,
-        left out), ``allocation_by_week`` (p alone), ``crossed_invitees`` (share of invitees with an arm of their own
+        left out), ``orders_without_cost`` (share of paid orders; only where there are some and profit is known),
+        ``allocation_by_week`` (p alone), ``crossed_invitees`` (share of invitees with an arm of their own
         that is not their inviter's), ``followed`` (share of units whose primary window has elapsed),
         ``balance_<outcome>`` (t of the pre-period), ``smallest_detectable_effect`` (of the primary outcome, with 80 %
         power), ``guardrail_<ratio>`` (difference, of ``average_order_value`` in per cent, with its interval and ``limit``, the margin).
@@ -48,6 +55,10 @@ def check_rows(found: Collected, effects: pd.DataFrame, rules: ReadoutRules) -> 
     rows = [_sample_ratio(found), _crossed(found), _allocation(found)]
     if found.invitees is not None:
         rows.append(_invitees(found))
+    is_costed = PRIMARY in found.outcomes or "profit_of_discount" in found.ratios
+    if gap is not None and gap.costless_count and is_costed:
+        status = "alarm" if gap.is_large else "told"
+        rows.append({"check": COSTS_MISSING, "statistic": gap.share, "limit": COST_LIMIT, "status": status})
     outcome, days = primary_of(found, rules)
     rows.append(_followed(found, days))
     for treatment in found.experiment.treatments:
@@ -62,6 +73,11 @@ def is_broken(checks: pd.DataFrame) -> bool:
     """Whether the experiment may not be judged: its arms' sizes are not what was planned, or many users have two arms."""
     chosen = checks[checks["check"].isin(["sample_ratio", "users_in_two_arms"])]
     return bool((chosen["status"] == "alarm").any())
+
+
+def lacks_costs(checks: pd.DataFrame) -> bool:
+    """Whether so many orders have no cost that profit may not decide."""
+    return bool(((checks["check"] == COSTS_MISSING) & (checks["status"] == "alarm")).any())
 
 
 def _sample_ratio(found: Collected) -> dict[str, object]:
@@ -176,13 +192,7 @@ def ratio_cells(
     groups: NDArray[np.intp] | None = None,
 ) -> Sums:
     """Sums of numerator (y) and denominator (x) of a ratio over an arm's followed units, by group of weeks, or one cell."""
-    table = found.ratios[name]
-    code = np.zeros(len(table), dtype=np.intp)
+    code = np.zeros(len(found.sums), dtype=np.intp)
     if weeks is not None and groups is not None:
-        code = group_of_rows(table, weeks, groups)
-    chosen = (table["variant"] == arm).to_numpy()
-    cells = 1 if groups is None else int(groups.max(initial=0)) + 1
-    ratio = next(one.removesuffix(f"_{days}_y") for one in table.columns if one.endswith(f"_{days}_y"))
-    columns = [f"n_{days}", *(f"{ratio}_{days}_{part}" for part in ("y", "yy", "x", "xx", "xy"))]
-    weights = (table[column].to_numpy(dtype=float)[chosen] for column in columns)
-    return Sums(*(np.bincount(code[chosen], one, cells).astype(float) for one in weights))
+        code = group_of_rows(found.sums, weeks, groups)
+    return found.cells(arm, name, days, code)

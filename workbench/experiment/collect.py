@@ -1,7 +1,9 @@
 """What the engine brings back of one experiment: sums by arm, week and stratum; never a user's row."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import ibis.expr.types as ir
@@ -10,11 +12,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from workbench.errors import TableError
-from workbench.experiment.plan import OUTCOMES, Experiment, ReadoutRules
+from workbench.experiment.plan import OUTCOMES, Experiment, ReadoutRules, measurable_outcomes
 from workbench.metrics.experiment_units import (
     assigned_units,
     coupon_orders_within,
     coupon_reach,
+    coupon_uses,
     crossings,
     inviter_members,
     inviter_units,
@@ -22,9 +25,9 @@ from workbench.metrics.experiment_units import (
     users_in_two_arms,
 )
 from workbench.metrics.experiments import (
+    NO_ORDERS,
     cuped_squares,
-    curve_sums,
-    ratio_sums,
+    followed_units,
     unit_outcomes,
     unit_sums,
 )
@@ -36,6 +39,12 @@ from workbench.stats.sums import Sums
 
 Floats = NDArray[np.float64]
 CURVE_OUTCOMES = ("orders_per_user", "profit_per_user")
+RATIOS = {
+    "refund_rate": ("refund_amount", "paid_amount"),
+    "average_order_value": ("paid_amount", "orders"),
+    "profit_of_discount": ("profit", "borne_discount_amount"),
+}
+"""Ratios of two sums over units, numerator and denominator."""
 ALLOCATION_ALARM = 0.001
 """Below this p-value the arms' shares changed over the weeks, and weeks are compared within themselves."""
 
@@ -51,9 +60,9 @@ class Collected:
     sums
         From ``unit_sums``: one row per variant, week, is_new and stratum.
     ratios
-        From ``ratio_sums`` by name of the ratio: refunds of the paid amount, profit of the discount.
-    curve
-        From ``curve_sums``.
+        Names of ``RATIOS`` that the data can give.
+    curve_days
+        Days after assignment at which the cumulative effect is known; empty where there is no outcome for it.
     crossed_count, user_count
         Users in two arms, who are left out, and all users assigned.
     invitees
@@ -68,8 +77,8 @@ class Collected:
 
     experiment: Experiment
     sums: pd.DataFrame
-    ratios: Mapping[str, pd.DataFrame]
-    curve: pd.DataFrame
+    ratios: tuple[str, ...]
+    curve_days: tuple[int, ...]
     crossed_count: int
     user_count: int
     invitees: Mapping[str, int] | None
@@ -94,106 +103,103 @@ class Collected:
         return int(self.sums.loc[chosen, f"n_{days}"].sum())
 
     def cells(
-        self, variant: str, outcome: str, days: int, code: NDArray[np.intp], *, is_new: bool | None = None
+        self,
+        variant: str,
+        outcome: str,
+        days: int,
+        code: NDArray[np.intp],
+        *,
+        is_new: bool | None = None,
+        without_past: bool = False,
     ) -> Sums:
-        """Sums of an arm's followed units by cell; ``code`` is the number of the cell of each row of ``sums``."""
-        name = OUTCOMES[outcome]
+        """Sums of an arm's followed units by cell; ``code`` is the number of the cell of each row of ``sums``.
+
+        ``outcome`` may be one of ``ratios``: y is its numerator, x its denominator. ``is_new``: only new units, or only
+        those with a history; ``without_past``: only those with a history, but without orders in the time before.
+        """
         chosen = (self.sums["variant"] == variant).to_numpy()
         if is_new is not None:
             chosen = chosen & (self.sums["is_new"] == is_new).to_numpy()
-        columns = (f"n_{days}", *(f"{name}_{days}_{part}" for part in ("y", "yy", "x", "xx", "xy")))
-        count = int(code.max(initial=0)) + 1
-        weights = (self.sums[column].to_numpy(dtype=float)[chosen] for column in columns)
-        return Sums(*(np.bincount(code[chosen], one, count).astype(float) for one in weights))
+        if without_past:
+            chosen = chosen & (self.sums["stratum"] == NO_ORDERS).to_numpy()
+        stem = f"{OUTCOMES.get(outcome, outcome)}_{days}"
+        return self._summed(chosen, code, (f"n_{days}", *(f"{stem}_{part}" for part in ("y", "yy", "x", "xx", "xy"))))
 
     def before(self, variant: str, outcome: str, code: NDArray[np.intp]) -> Sums:
         """Sums of the outcome before assignment over all units of an arm by cell; ``code`` as for ``cells``."""
-        name = OUTCOMES[outcome]
-        chosen = (self.sums["variant"] == variant).to_numpy()
-        cells = int(code.max(initial=0)) + 1
-        count, x, xx = (
-            np.bincount(code[chosen], self.sums[column].to_numpy(dtype=float)[chosen], cells).astype(float)
-            for column in ("unit_count", f"{name}_pre_x", f"{name}_pre_xx")
-        )
-        return Sums(count, x, xx, x, xx, xx)
+        chosen, name = (self.sums["variant"] == variant).to_numpy(), OUTCOMES[outcome]
+        x, xx = f"{name}_pre_x", f"{name}_pre_xx"
+        return self._summed(chosen, code, ("unit_count", x, xx, x, xx, xx))
 
-    def squares(self, fits: Mapping[tuple[str, int | None, str, int], CupedFit]) -> list[dict[str, Any]]:
+    def grown(self, variant: str, outcome: str, day: int, code: NDArray[np.intp]) -> Sums:
+        """Sums of the outcome up to a day by cell, over an arm's units followed to the last of ``curve_days``."""
+        chosen, stem = (self.sums["variant"] == variant).to_numpy(), f"{OUTCOMES[outcome]}_{day}_curve"
+        return self._summed(chosen, code, (f"n_{max(self.curve_days)}", f"{stem}_y", f"{stem}_yy"))
+
+    def _summed(self, chosen: NDArray[np.bool_], code: NDArray[np.intp], columns: Sequence[str]) -> Sums:
+        """Chosen rows by cell: count, y, yy, x, xx, xy; those not named are 0."""
+        cells = int(code.max(initial=0)) + 1
+        sums = [
+            np.bincount(code[chosen], self.sums[column].to_numpy(dtype=float)[chosen], cells).astype(float)
+            for column in columns
+        ]
+        return Sums(*sums, *[np.zeros(cells)] * (6 - len(sums)))
+
+    def squares(self, fits: Mapping[tuple[str, int | None, str, int], CupedFit]) -> list[dict[Hashable, Any]]:
         """Second pass of CUPED, one row per variant and week (0 where weeks are taken together)."""
-        return self.shop.collect(cuped_squares(self.lazy, fits)).to_dict("records")  # type: ignore[return-value]
+        days = sorted({days for _variant, _week, _name, days in fits})
+        return self.shop.collect(cuped_squares(self.lazy, fits, days)).to_dict("records")
 
 
 def collect_experiment(shop: Shop, experiment: Experiment, period: Period, rules: ReadoutRules) -> Collected:
     """Bring back the sums of one experiment."""
     table = shop.experiment_assignments
     assignments = table.filter(table.experiment_id.cast("string") == experiment.experiment_id)
-    users = shop.users if shop.has("users") else None
-    invitees = None
-    if experiment.by_inviter:
-        units = shop.hold("experiment_units", inviter_units(assignments, shop.users, period))
-        members = shop.hold("experiment_members", inviter_members(units, shop.users, assignments))
-        counted = shop.collect(crossings(assignments, units, members)).iloc[0]
-        invitees = {str(name): int(value) for name, value in counted.items()}
-    else:
-        units = shop.hold("experiment_units", assigned_units(assignments, period))
-        members = own_members(units)
-    has_cost = rules.margin_rate is not None or shop.has("orders", "cost_amount")
-    has_profit = shop.has_money and has_cost
-    outcomes = tuple(
-        one
-        for one in rules.outcomes
-        if one in ("buyer_rate", "orders_per_user") or (shop.has_money and (one != "profit_per_user" or has_profit))
-    )
-
+    outcomes = measurable_outcomes(shop, rules)
     if not outcomes:
         raise TableError(
             f"{shop.name}: {', '.join(rules.outcomes)} cannot be measured: orders have no amounts or no costs. Give "
             "cost_amount or margin_rate, or ask for buyer_rate and orders_per_user too."
         )
-
-    def outcomes_within(days: Sequence[int]) -> ir.Table:
-        return unit_outcomes(
-            units,
+    users = shop.users if shop.has("users") else None
+    chosen = (
+        inviter_units(assignments, shop.users, period) if experiment.by_inviter else assigned_units(assignments, period)
+    )
+    units = shop.hold("experiment_units", followed_units(chosen, users, period, rules.outcome_days))
+    members, invitees = own_members(units), None
+    if experiment.by_inviter:
+        members = shop.hold("experiment_members", inviter_members(units, shop.users, assignments))
+        counted = shop.collect(crossings(assignments, units, members)).iloc[0]
+        invitees = {str(name): int(value) for name, value in counted.items()}
+    has_reach = bool(experiment.coupons) and shop.has("coupon_grants")
+    has_profit = shop.has_money and (rules.margin_rate is not None or shop.has("orders", "cost_amount"))
+    ratios = _ratios(shop, has_profit=has_profit, has_coupon=bool(experiment.coupons))
+    names = list(dict.fromkeys(["orders", "buyers", *(OUTCOMES[one] for one in outcomes)]))
+    drawn = [OUTCOMES[one] for one in CURVE_OUTCOMES if one in outcomes]
+    grid = curve_days(rules.outcome_days) if drawn else ()
+    lazy = shop.hold(
+        "experiment_outcomes",
+        unit_outcomes(
             members,
             shop.orders,
-            users,
             period,
-            days=days,
+            days=rules.outcome_days,
             pre_days=rules.pre_period_days,
             profit=(lambda orders: profit_amount(orders, rules.margin_rate)) if has_profit else None,
-        )
-
-    lazy = shop.hold("experiment_outcomes", outcomes_within(rules.outcome_days))
-    names = list(dict.fromkeys(["orders", "buyers", *(OUTCOMES[one] for one in outcomes)]))
-    sums = shop.collect(unit_sums(lazy, names, rules.outcome_days))
-    ratios = {}
-    if shop.has_money:
-        ratios["refund_rate"] = shop.collect(ratio_sums(lazy, "refund_amount", "paid_amount", rules.outcome_days))
-        ratios["average_order_value"] = shop.collect(ratio_sums(lazy, "paid_amount", "orders", rules.outcome_days))
-        if has_profit:
-            ratios["profit_of_discount"] = shop.collect(
-                ratio_sums(lazy, "profit", "discount_amount", rules.outcome_days)
-            )
-    days = curve_days(max(rules.outcome_days))
-    drawn = [OUTCOMES[one] for one in CURVE_OUTCOMES if one in outcomes]
-    curve = shop.collect(curve_sums(outcomes_within(days), drawn, days)) if drawn else pd.DataFrame()
+            names=[*names, *(name for pair in ratios.values() for name in pair)],
+            curve_days=grid,
+        ),
+    )
+    curve = [(name, day) for name in drawn for day in grid]
+    sums = shop.collect(unit_sums(lazy, units, names, rules.outcome_days, ratios=ratios, curve=curve))
     crossed = shop.collect(users_in_two_arms(assignments)).iloc[0]
-    reach = None
-    if experiment.coupon_id is not None and shop.has("coupon_grants"):
-        grants = shop.coupon_grants
-        own = grants.filter(grants.coupon_id.cast("string") == experiment.coupon_id)
-        own = own.mutate(coupon_id=own.coupon_id.cast("string"))
-        reached = coupon_reach(
-            units, own, experiment.coupon_id, paid=paid_orders(shop.orders), days=max(rules.outcome_days)
-        )
-        within = coupon_orders_within(units, members, own, paid_orders(shop.orders), period, rules.outcome_days)
-        reach = shop.collect(reached).merge(shop.collect(within), on="variant", how="left").fillna(0)
-        reach = reach.set_index("variant")
+    reach = _reach(shop, experiment, units, members, period, rules.outcome_days) if has_reach else None
     changed = _allocation(sums)
     return Collected(
         experiment=experiment,
         sums=sums,
-        ratios=ratios,
-        curve=curve,
+        ratios=tuple(ratios),
+        curve_days=grid,
         crossed_count=int(crossed["crossed_user_count"] or 0),
         user_count=int(crossed["user_count"] or 0),
         invitees=invitees,
@@ -206,10 +212,42 @@ def collect_experiment(shop: Shop, experiment: Experiment, period: Period, rules
     )
 
 
-def curve_days(longest: int) -> tuple[int, ...]:
-    """Some seven days after assignment at which the cumulative effect is shown, the longest window last."""
-    steps = np.unique(np.round(np.geomspace(1, longest, 7)).astype(int))
-    return tuple(int(one) for one in steps)
+def _reach(
+    shop: Shop, experiment: Experiment, units: ir.Table, members: ir.Table, period: Period, days: Sequence[int]
+) -> pd.DataFrame:
+    """Who got and used the coupon, by arm; where arms test different coupons, each treatment by its own."""
+    grants = shop.coupon_grants.mutate(coupon_id=shop.coupon_grants.coupon_id.cast("string"))
+    parts = []
+    for coupon_id in sorted(set(experiment.coupons.values())):
+        own = coupon_uses(grants.filter(grants.coupon_id == coupon_id), paid_orders(shop.orders))
+        uses = shop.hold("experiment_coupon_uses", own)
+        reached = shop.collect(coupon_reach(units, uses, max(days)))
+        within = shop.collect(coupon_orders_within(members, uses, period, days))
+        table = reached.merge(within, on="variant", how="left").fillna(0)
+        if experiment.coupon_id is None:
+            table = table[[experiment.coupons.get(arm) == coupon_id for arm in table["variant"]]]
+        parts.append(table)
+    return pd.concat(parts).set_index("variant")
+
+
+def curve_days(outcome_days: Sequence[int]) -> tuple[int, ...]:
+    """Days after assignment at which the cumulative effect is shown: those of the outcomes, the first, and between them.
+
+    Examples
+    --------
+    >>> curve_days([7, 30, 60])
+    (1, 3, 7, 14, 30, 60)
+    """
+    days = sorted({1, *outcome_days})
+    while wide := [(low, high) for low, high in pairwise(days) if high > 3 * low]:
+        days = sorted({*days, *(round(math.sqrt(low * high)) for low, high in wide)})
+    return tuple(days)
+
+
+def _ratios(shop: Shop, *, has_profit: bool, has_coupon: bool) -> dict[str, tuple[str, str]]:
+    """Ratios that the data can give; those of the discount only where a coupon is tested."""
+    off = {"profit_of_discount"} if not (has_profit and has_coupon) else set()
+    return {name: pair for name, pair in RATIOS.items() if shop.has_money and name not in off}
 
 
 def _allocation(sums: pd.DataFrame) -> float:

@@ -1,15 +1,12 @@
 """The effect day by day after assignment, over the same units throughout."""
 
-from collections.abc import Hashable, Mapping
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
-from workbench.experiment.collect import CURVE_OUTCOMES, Collected, curve_days
-from workbench.experiment.plan import OUTCOMES, ReadoutRules
-from workbench.stats.experiment import mean_difference
-from workbench.stats.sums import Sums
+from workbench.experiment.collect import CURVE_OUTCOMES, Collected
+from workbench.experiment.effects import group_of_rows, week_groups
+from workbench.experiment.plan import ReadoutRules
+from workbench.stats.experiment import mean_difference, stratified_difference
 
 COLUMNS = [
     "experiment_id",
@@ -28,29 +25,26 @@ COLUMNS = [
 
 
 def curve_rows(found: Collected, rules: ReadoutRules) -> pd.DataFrame:
-    """Cumulative difference of the means per unit at some seven days; only units followed to the last of them.
+    """Cumulative difference of the means per unit at some days; only units followed to the last of them.
 
     Returns
     -------
     pandas.DataFrame
         One row per treatment, outcome (orders and profit) and day. Sales that are only pulled forward rise and fall
-        again; an effect that fades stops rising. Not adjusted, and each day's interval stands for itself. None where
-        the arms' shares changed over the weeks: the plain difference may then have the wrong sign.
+        again; an effect that fades stops rising. Not adjusted by the time before, and each day's interval stands for
+        itself. Where the arms' shares changed over the weeks, weeks are compared within themselves.
     """
-    if found.curve.empty or found.by_week:
-        return pd.DataFrame(columns=COLUMNS)
-    arms = {str(one["variant"]): one for one in found.curve.to_dict("records")}
-    control = found.experiment.control
     rows = []
+    control = found.experiment.control
     for treatment in found.experiment.treatments:
+        code = np.zeros(len(found.sums), dtype=np.intp)
+        if found.curve_days:
+            code = group_of_rows(found.sums, *week_groups(found, treatment, max(found.curve_days)))
+        compare = stratified_difference if found.by_week else mean_difference
         for outcome in CURVE_OUTCOMES:
-            for day in curve_days(max(rules.outcome_days)):
-                if outcome not in found.outcomes or treatment not in arms or control not in arms:
-                    continue
-                effect = mean_difference(
-                    *(_cell(arms[arm], OUTCOMES[outcome], day) for arm in (treatment, control)),
-                    confidence_level=rules.confidence_level,
-                )
+            for day in found.curve_days if outcome in found.outcomes else ():
+                arms = [found.grown(arm, outcome, day, code) for arm in (treatment, control)]
+                effect = compare(arms[0], arms[1], confidence_level=rules.confidence_level)
                 rows.append(
                     {
                         "experiment_id": found.experiment.experiment_id,
@@ -62,9 +56,3 @@ def curve_rows(found: Collected, rules: ReadoutRules) -> pd.DataFrame:
                     }
                 )
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _cell(row: Mapping[Hashable, Any], name: str, day: int) -> Sums:
-    zero = np.zeros(1)
-    y, yy = (np.array([float(row[f"{name}_{day}_{part}"] or 0.0)]) for part in ("y", "yy"))
-    return Sums(np.array([float(row["n"])]), y, yy, zero, zero, zero)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from workbench.experiment.collect import Collected
 from workbench.experiment.plan import OUTCOMES, ReadoutRules
-from workbench.stats.cuped import CupedFit, cuped_difference, fit_cuped
+from workbench.stats.cuped import CupedFit, cuped_difference, fit_cuped, squares_at_zero
 from workbench.stats.experiment import Effect, mean_difference, stratified_difference
 from workbench.stats.experiment_design import sequential_interval
 from workbench.stats.multiplicity import adjusted_intervals, adjusted_p_values
@@ -190,7 +190,7 @@ def _cuped(found: Collected, treatment: str, rules: ReadoutRules) -> dict[tuple[
     """Regression on the time before, by one second pass over the units for all outcomes and windows."""
     arms = (treatment, found.experiment.control)
     fits: dict[_FitKey, CupedFit] = {}
-    kept: dict[tuple[str, int], tuple[list[tuple[CupedFit, CupedFit]], dict[int, int]]] = {}
+    kept: dict[tuple[str, int], tuple[list[tuple[CupedFit, CupedFit]], dict[int, int], NDArray[np.float64]]] = {}
     for days in rules.outcome_days:
         weeks, groups = week_groups(found, treatment, days)
         code = group_of_rows(found.sums, weeks, groups)
@@ -204,21 +204,24 @@ def _cuped(found: Collected, treatment: str, rules: ReadoutRules) -> dict[tuple[
                 fit_cuped(old[0][place], old[1][place], new[0][place], new[1][place])
                 for place in range(int(groups.max(initial=0)) + 1)
             ]
-            kept[outcome, days] = pairs, group_of
+            still = [found.cells(arm, outcome, days, code, without_past=True) for arm in arms]
+            zeros = [
+                [
+                    squares_at_zero(own[place], pair[side]) if pair[side].sxx > 0 else 0.0
+                    for place, pair in enumerate(pairs)
+                ]
+                for side, own in enumerate(still)
+            ]
+            kept[outcome, days] = pairs, group_of, np.array(zeros)
             for week, group in group_of.items():
                 for arm, fit in zip(arms, pairs[group], strict=True):
                     fits[arm, week if found.by_week else None, OUTCOMES[outcome], days] = fit
     rows = {(str(one["variant"]), int(one["week"])): one for one in found.squares(fits)}
     effects = {}
-    for (outcome, days), (pairs, group_of) in kept.items():
-        squares = np.zeros((2, len(pairs)))
+    for (outcome, days), (pairs, group_of, squares) in kept.items():
         for week, group in group_of.items():
             for place, arm in enumerate(arms):
-                # No followed unit with a history in this week: nothing to add, and the engine's sum is null.
-                if not found.followed(arm, days, week=week if found.by_week else None, is_new=False):
-                    continue
-                value = rows[arm, week][f"{OUTCOMES[outcome]}_{days}_squares"]
-                squares[place, group] += np.nan if value is None else float(value)  # null: a line without a slope
+                squares[place, group] += float(rows[arm, week][f"{OUTCOMES[outcome]}_{days}_squares"])
         effects[outcome, days] = cuped_difference(
             pairs, squares[0], squares[1], confidence_level=rules.confidence_level
         )

@@ -1,7 +1,7 @@
 """Which experiments are read, against which arm, and by which rules."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -61,6 +61,9 @@ class Experiment:
     ----------
     experiment_id, coupon_id
         As text; ``coupon_id`` is None where no coupon is tested, or arms test different ones.
+    coupons
+        The coupon that each treatment tests, by its name; empty where none does. A treatment whose coupon is not the
+        control's is no test of it: the control has another one.
     control, treatments
         Arms.
     shares
@@ -75,6 +78,7 @@ class Experiment:
     treatments: tuple[str, ...]
     shares: Mapping[str, float] | None
     by_inviter: bool
+    coupons: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_rules(
@@ -168,7 +172,7 @@ def find_experiments(
     table = _planned(shop)
     found = tuple(_experiment(one, arms, table, shop, rules) for one in known)
     if coupon_ids is not None:
-        found = tuple(one for one in found if one.coupon_id in coupon_ids)
+        found = tuple(one for one in found if set(one.coupons.values()) & set(coupon_ids))
         known = [one.experiment_id for one in found]
     if found:
         rows = [one[one["experiment_id"].isin(known)] for one in (arms, table)]
@@ -209,14 +213,31 @@ def _experiment(name: str, arms: pd.DataFrame, table: pd.DataFrame, shop: Shop, 
     shares = rules.expected_shares or dict(zip(planned["variant"], planned["expected_share"], strict=True))
     shares = {arm: float(share) for arm, share in shares.items() if arm in there and share == share}
     is_whole = bool(shares) and set(shares) == there and sum(shares.values()) > 0
-    coupons = planned["coupon_id"].dropna().unique()
+    coupons = _tested(planned, rules.control_variant)
     kinds = planned["coupon_kind"].dropna().unique()
     total = sum(shares.values())
     return Experiment(
         experiment_id=name,
-        coupon_id=str(coupons[0]) if len(coupons) == 1 else None,
+        coupon_id=next(iter(coupons.values())) if len(set(coupons.values())) == 1 else None,
         control=rules.control_variant,
         treatments=tuple(sorted(there - {rules.control_variant})),
         shares={arm: share / total for arm, share in sorted(shares.items())} if is_whole else None,
         by_inviter="invitation" in set(kinds) and shop.has("users", "inviter_id"),
+        coupons=coupons,
     )
+
+
+def _tested(planned: pd.DataFrame, control: str) -> dict[str, str]:
+    """The coupon of each treatment that has one, where the control has none or is named with the same."""
+    named = planned.dropna(subset=["variant", "coupon_id"])
+    coupons = dict(zip(named["variant"].astype(str), named["coupon_id"].astype(str), strict=True))
+    beside = coupons.pop(control, None)
+    return {arm: coupon for arm, coupon in coupons.items() if beside in (None, coupon)}
+
+
+def measurable_outcomes(shop: Shop, rules: ReadoutRules) -> tuple[str, ...]:
+    """Outcomes asked for that the source can give: without amounts only counts, without costs no profit."""
+    has_cost = rules.margin_rate is not None or shop.has("orders", "cost_amount")
+    off = set(OUTCOMES) - {"buyer_rate", "orders_per_user"} if not shop.has_money else set()
+    off |= set() if has_cost else {"profit_per_user"}
+    return tuple(one for one in rules.outcomes if one not in off)

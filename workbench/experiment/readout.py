@@ -1,7 +1,7 @@
 """Read randomized experiments: what did assignment change, may it be believed, and what follows."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import pandas as pd
@@ -11,6 +11,7 @@ from workbench.errors import TableError
 from workbench.experiment.checks import COLUMNS as CHECK_COLUMNS
 from workbench.experiment.checks import check_rows
 from workbench.experiment.collect import Collected, collect_experiment
+from workbench.experiment.costs import CostGap, cost_gap, cost_note
 from workbench.experiment.curve import COLUMNS as CURVE_COLUMNS
 from workbench.experiment.curve import curve_rows
 from workbench.experiment.effects import COLUMNS as EFFECT_COLUMNS
@@ -36,6 +37,8 @@ class Readout:
         Sums by experiment id, for whoever goes on from here.
     unread
         Experiments without the control arm or without a treatment, which cannot be read.
+    costs
+        Paid orders without a cost.
     """
 
     effects: pd.DataFrame
@@ -44,6 +47,7 @@ class Readout:
     verdicts: pd.DataFrame
     collected: dict[str, Collected]
     unread: tuple[str, ...]
+    costs: CostGap = field(default_factory=CostGap)
 
     def without(self, names: Collection[str]) -> "Readout":
         """The same without some experiments."""
@@ -51,9 +55,13 @@ class Readout:
         def rest(table: pd.DataFrame) -> pd.DataFrame:
             return table[~table["experiment_id"].isin(names)]
 
-        collected = {name: one for name, one in self.collected.items() if name not in names}
-        return Readout(
-            rest(self.effects), rest(self.curve), rest(self.checks), rest(self.verdicts), collected, self.unread
+        return replace(
+            self,
+            effects=rest(self.effects),
+            curve=rest(self.curve),
+            checks=rest(self.checks),
+            verdicts=rest(self.verdicts),
+            collected={name: one for name, one in self.collected.items() if name not in names},
         )
 
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -70,6 +78,7 @@ def read_out(shop: Shop, period: Period, experiment_ids: Sequence[str] | None, r
     """Read the experiments of a shop, one after the other; none of their users leaves the engine."""
     effects, curves, checks, verdicts = [], [], [], []
     collected, unread = {}, []
+    costs = cost_gap(shop, period, rules)
     for one in find_experiments(shop, experiment_ids, rules):
         found = collect_experiment(shop, one, period, rules)
         arms = set(found.sums["variant"])
@@ -80,7 +89,7 @@ def read_out(shop: Shop, period: Period, experiment_ids: Sequence[str] | None, r
             continue
         collected[one.experiment_id] = found
         effects.append(effect_rows(found, rules))
-        checks.append(check_rows(found, effects[-1], rules))
+        checks.append(check_rows(found, effects[-1], rules, costs))
         curves.append(curve_rows(found, rules))
         verdicts.append(verdict_rows(effects[-1], checks[-1]))
     return Readout(
@@ -90,6 +99,7 @@ def read_out(shop: Shop, period: Period, experiment_ids: Sequence[str] | None, r
         verdicts=_stacked(verdicts, VERDICT_COLUMNS),
         collected=collected,
         unread=tuple(unread),
+        costs=costs,
     )
 
 
@@ -246,4 +256,5 @@ def readout_notes(shop: Shop, found: Readout, rules: ReadoutRules, lang: Languag
                 "没有 users 表，无法识别新用户；没有订单的过去记为 0。",
             )
         )
-    return tuple(say(lang, *one) for one in told)
+    costs = cost_note(found.costs, lang)
+    return (*(say(lang, *one) for one in told), *([costs] if costs else []))

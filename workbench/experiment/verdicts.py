@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from workbench.experiment.checks import is_broken
+from workbench.experiment.checks import is_broken, lacks_costs
+from workbench.experiment.effects import PRIMARY
 
 COLUMNS = [
     "experiment_id",
@@ -32,7 +33,8 @@ def verdict_rows(effects: pd.DataFrame, checks: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         ``verdict``: ``broken`` (the arms' sizes are not what was planned, or many users have two arms: nothing is
         said), ``better`` or ``worse`` (the interval adjusted for several arms excludes 0), ``open`` (it does not),
-        ``none`` (there is no interval; ``reason`` says why). The interval is the adjusted one.
+        ``none`` (there is no interval, or it is one of profit and too many orders have no cost; ``reason`` says why).
+        The interval is the adjusted one.
     """
     primary = effects[effects["is_primary"].astype(bool)]
     rows = []
@@ -44,6 +46,8 @@ def verdict_rows(effects: pd.DataFrame, checks: pd.DataFrame) -> pd.DataFrame:
             verdict = "broken"
         elif not np.isfinite([lower, upper]).all():
             verdict = "none"
+        elif row.get("outcome") == PRIMARY and lacks_costs(mine):
+            verdict, row["reason"] = "none", "costs_missing"
         elif lower > 0:
             verdict = "better"
         elif upper < 0:

@@ -22,7 +22,7 @@ def flow_units(
     Parameters
     ----------
     units
-        From ``experiment_units.assigned_units``.
+        From ``experiment_units.assigned_units``, also through ``experiments.followed_units``.
     orders
         Orders of the shop; those of nobody do not count.
     period
@@ -37,7 +37,7 @@ def flow_units(
     Returns
     -------
     ibis.Table
-        One row per unit: unit_id, user_bucket, variant, assigned_ms, followed (the window has elapsed), submitted
+        One row per unit: its columns, followed (the window has elapsed), submitted
         (there is an order submitted in the window), paid (the first of these, by instant and id, was paid in it),
         pay_hours (hours from its submission to its payment; null: not paid), has_paid_any (an order was paid),
         paid_again (another one on a later local day than the first). With ``grants``: has_grant, and has_used (an
@@ -74,7 +74,7 @@ def flow_units(
         joined = joined.left_join(holders, joined.unit_id == holders.holder_unit_id)
         columns["has_grant"] = joined.holder_unit_id.notnull()
         columns["has_used"] = joined.used_count.fill_null(0) > 0
-    return joined.select("unit_id", "user_bucket", "variant", "assigned_ms", **columns)
+    return joined.select(*units.columns, **columns)
 
 
 def _orders_in_window(units: ir.Table, orders: ir.Table, period: Period, days: int) -> ir.Table:
@@ -115,7 +115,7 @@ def flow_sums(flow: ir.Table) -> ir.Table:
     Returns
     -------
     ibis.Table
-        One row per variant: unit_count; of the units whose window has elapsed followed_count, submitted_count,
+        One row per variant, and week where the units have one: unit_count; of the units whose window has elapsed followed_count, submitted_count,
         paid_count (the first submitted order was paid), paid_any_count, paid_again_count, pay_hours_sum and
         pay_hours_squares (over the ``paid_count`` first orders); where ``flow`` has coupons granted_count, used_count
         and used_again_count (used it and paid again on a later day).
@@ -133,7 +133,8 @@ def flow_sums(flow: ir.Table) -> ir.Table:
             "used_again_count": flow.has_used & flow.paid_again,
         }
     hours = {"pay_hours_sum": flow.pay_hours, "pay_hours_squares": flow.pay_hours * flow.pay_hours}
-    return flow.group_by("variant").aggregate(
+    cell = [name for name in ("variant", "week") if name in flow.columns]
+    return flow.group_by(cell).aggregate(
         unit_count=flow.count(),
         followed_count=flow.followed.cast("int64").sum(),
         **{name: (flow.followed & mark).cast("int64").sum() for name, mark in marks.items()},

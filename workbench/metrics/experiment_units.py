@@ -25,8 +25,8 @@ def assigned_units(assignments: ir.Table, period: Period) -> ir.Table:
     Returns
     -------
     ibis.Table
-        One row per user assigned in the period, and to one variant only over all the data: unit_id, user_bucket,
-        variant, assigned_ms (the earliest).
+        One row per user assigned in the period, and to one variant only over all the data: unit_id, variant,
+        assigned_ms (the earliest).
     """
     by_user = _by_user(assignments)
     single = by_user.filter(
@@ -34,13 +34,12 @@ def assigned_units(assignments: ir.Table, period: Period) -> ir.Table:
         by_user.assigned_ms >= period.start_ms,
         by_user.assigned_ms < period.end_ms,
     )
-    return single.select("unit_id", "user_bucket", "variant", "assigned_ms")
+    return single.select("unit_id", "variant", "assigned_ms")
 
 
 def _by_user(assignments: ir.Table) -> ir.Table:
     """One row per user: the first and the last of the variants by name (equal: it is one), the first instant."""
     return assignments.group_by(unit_id=assignments.user_id).aggregate(
-        user_bucket=_.user_bucket.min(),
         variant=_.variant.min(),
         last_variant=_.variant.max(),
         assigned_ms=_.assigned_ms.min(),
@@ -73,9 +72,9 @@ def own_members(units: ir.Table) -> ir.Table:
     Returns
     -------
     ibis.Table
-        One row per unit: unit_id, member_id (the unit), since_ms and assigned_ms (both the assignment).
+        One row per unit: its columns, member_id (the unit), since_ms (the assignment).
     """
-    return units.select("unit_id", member_id=units.unit_id, since_ms=units.assigned_ms, assigned_ms=units.assigned_ms)
+    return units.mutate(member_id=units.unit_id, since_ms=units.assigned_ms)
 
 
 def inviter_units(assignments: ir.Table, users: ir.Table, period: Period) -> ir.Table:
@@ -106,7 +105,7 @@ def inviter_units(assignments: ir.Table, users: ir.Table, period: Period) -> ir.
     roots = _roots(assignments, users)
     joined = units.left_join(roots, units.unit_id == roots.user_id)
     top = joined.root_id.isnull() | (joined.root_id == joined.unit_id)
-    return joined.filter(top).select("unit_id", "user_bucket", "variant", "assigned_ms")
+    return joined.filter(top).select("unit_id", "variant", "assigned_ms")
 
 
 def inviter_members(units: ir.Table, users: ir.Table, assignments: ir.Table) -> ir.Table:
@@ -122,17 +121,17 @@ def inviter_members(units: ir.Table, users: ir.Table, assignments: ir.Table) -> 
     Returns
     -------
     ibis.Table
-        One row per unit and member: unit_id, member_id, since_ms, assigned_ms (of the unit). Members are the unit
-        itself since its assignment, and every user below it in the chain of inviters, at any depth, who was first
+        One row per unit and member: the columns of the unit, member_id, since_ms. Members are the unit itself since
+        its assignment, and every user below it in the chain of inviters, at any depth, who was first
         seen at or after the unit's assignment, since then. A user is a member of one unit at most.
     """
     roots = _roots(assignments, users)
     seen = users.select(seen_id=users.user_id, since_ms=users.first_seen_ms)
     below = roots.inner_join(seen, roots.user_id == seen.seen_id)
-    above = units.select("unit_id", "assigned_ms").view()
+    above = units.view()
     joined = below.inner_join(above, below.root_id == above.unit_id)
     later = joined.filter(joined.user_id != joined.unit_id, joined.since_ms >= joined.assigned_ms)
-    invitees = later.select("unit_id", member_id=later.user_id, since_ms=later.since_ms, assigned_ms=later.assigned_ms)
+    invitees = later.select(*units.columns, member_id=later.user_id, since_ms=later.since_ms)
     return ibis.union(own_members(units), invitees)
 
 
@@ -185,75 +184,95 @@ def crossings(assignments: ir.Table, units: ir.Table, members: ir.Table) -> ir.T
     )
 
 
-def coupon_reach(
-    units: ir.Table, grants: ir.Table, coupon_id: object, *, paid: ir.Table | None = None, days: int | None = None
-) -> ir.Table:
+def coupon_uses(grants: ir.Table, paid: ir.Table) -> ir.Table:
+    """Which grants were used, on which paid order?
+
+    Parameters
+    ----------
+    grants
+        Coupon grants.
+    paid
+        Paid orders.
+
+    Returns
+    -------
+    ibis.Table
+        One row per grant: coupon_id, holder_id, granted_ms, order_id, discount; is_used (the order was paid), and of
+        that order buyer_id, paid_ms and order_discount, its coupon discount.
+    """
+    known = paid.select(
+        paid_order_id=paid.order_id,
+        buyer_id=paid.user_id,
+        paid_ms=paid.paid_ms,
+        order_discount=paid.coupon_discount_amount,
+    )
+    joined = grants.left_join(known, grants.order_id == known.paid_order_id)
+    return joined.select(
+        "coupon_id",
+        "granted_ms",
+        "order_id",
+        "buyer_id",
+        "paid_ms",
+        "order_discount",
+        holder_id=joined.user_id,
+        discount=joined.discount_amount,
+        is_used=joined.paid_order_id.notnull(),
+    )
+
+
+def coupon_reach(units: ir.Table, uses: ir.Table, days: int) -> ir.Table:
     """How many units of each arm got the coupon under test, and how many used it?
 
     Parameters
     ----------
     units
         From ``assigned_units`` or ``inviter_units``.
-    grants
-        Coupon grants; those of ``coupon_id`` given to a unit at or after its assignment count.
-    coupon_id
-        The coupon.
-    paid
-        Paid orders: a grant is used only on one of them, and one that does not say its discount took off the order's
-        coupon discount. None: every grant with an order is used.
+    uses
+        From ``coupon_uses``, of the coupon under test; grants given to a unit in so many days from its assignment count.
     days
-        Only grants in so many days after the assignment count; None: all later ones.
+        Length of the window after the assignment.
 
     Returns
     -------
     ibis.Table
-        One row per variant: unit_count, granted_unit_count, used_unit_count, coupon_order_count, discount_amount.
+        One row per variant: unit_count, granted_unit_count, used_unit_count, coupon_order_count, discount_amount (what
+        the grants say; of an order on which they do not say it, its coupon discount).
     """
-    given = grants.filter(grants.coupon_id == coupon_id)
-    given = given.select(
-        "order_id", holder_id=given.user_id, granted_ms=given.granted_ms, discount=given.discount_amount
+    given = uses.inner_join(units, uses.holder_id == units.unit_id)
+    given = given.filter(given.granted_ms >= given.assigned_ms, given.granted_ms < given.assigned_ms + days * DAY_MS)
+    by_order = given.group_by(["variant", "unit_id", "order_id"]).aggregate(
+        is_used=_.is_used.max(), discount=_.discount.sum(), order_discount=_.order_discount.max()
     )
-    reached = units.inner_join(given, units.unit_id == given.holder_id)
-    reached = reached.filter(reached.granted_ms >= reached.assigned_ms)
-    if days is not None:
-        reached = reached.filter(reached.granted_ms < reached.assigned_ms + days * DAY_MS)
-    by_order = reached.group_by(["unit_id", "order_id"]).aggregate(discount=_.discount.sum())
-    if paid is None:
-        used = by_order.mutate(is_used=by_order.order_id.notnull())
-    else:
-        known = paid.select(paid_order_id=paid.order_id, order_discount=paid.coupon_discount_amount)
-        joined = by_order.left_join(known, by_order.order_id == known.paid_order_id)
-        used = joined.select(
-            "unit_id",
-            is_used=joined.paid_order_id.notnull(),
-            discount=ibis.coalesce(joined.discount, joined.order_discount),
-        )
-    holders = used.group_by(holder_id=used.unit_id).aggregate(
-        orders=_.is_used.cast("int64").sum(), discount=_.discount.sum(where=_.is_used)
+    holders = by_order.group_by(["variant", "unit_id"]).aggregate(
+        orders=_.is_used.cast("int64").sum(),
+        discount=ibis.coalesce(_.discount, _.order_discount).sum(where=_.is_used),
     )
-    everyone = units.left_join(holders, units.unit_id == holders.holder_id)
-    return everyone.group_by("variant").aggregate(
-        unit_count=_.count(),
-        granted_unit_count=_.holder_id.notnull().cast("int64").sum(),
-        used_unit_count=(_.orders.fill_null(0) > 0).cast("int64").sum(),
-        coupon_order_count=_.orders.fill_null(0).sum(),
-        discount_amount=_.discount.cast("float64").fill_null(0.0).sum(),
+    reached = holders.group_by("variant").aggregate(
+        granted_unit_count=_.count(),
+        used_unit_count=(_.orders > 0).cast("int64").sum(),
+        coupon_order_count=_.orders.sum(),
+        discount_amount=_.discount.cast("float64").sum(),
+    )
+    arms = units.group_by("variant").aggregate(unit_count=_.count())
+    counts = ("granted_unit_count", "used_unit_count", "coupon_order_count")
+    joined = arms.left_join(reached, "variant")
+    return joined.select(
+        "variant",
+        "unit_count",
+        **{name: joined[name].fill_null(0) for name in counts},
+        discount_amount=joined.discount_amount.fill_null(0.0),
     )
 
 
-def coupon_orders_within(
-    units: ir.Table, members: ir.Table, grants: ir.Table, paid: ir.Table, period: Period, days: Sequence[int]
-) -> ir.Table:
+def coupon_orders_within(members: ir.Table, uses: ir.Table, period: Period, days: Sequence[int]) -> ir.Table:
     """How many paid orders carried the coupon in the windows of the units' outcomes?
 
     Parameters
     ----------
-    units, members
+    members
         As for ``experiments.unit_outcomes``.
-    grants
-        Grants of the coupon under test.
-    paid
-        Paid orders.
+    uses
+        From ``coupon_uses``, of the coupon under test.
     period
         Gives the end of the data.
     days
@@ -265,14 +284,11 @@ def coupon_orders_within(
         One row per variant that has such an order: for each of ``days`` coupon_order_count_<d>, over units whose window
         has elapsed.
     """
-    used = grants.filter(grants.order_id.notnull()).select(coupon_order_id=grants.order_id).distinct()
-    bought = paid.inner_join(used, paid.order_id == used.coupon_order_id).select("user_id", "paid_ms")
-    met = bought.inner_join(members, bought.user_id == members.member_id)
-    met = met.filter(met.paid_ms >= met.since_ms).select("unit_id", "assigned_ms", "paid_ms")
-    arms = units.select("variant", armed_id=units.unit_id).view()
-    joined = met.inner_join(arms, met.unit_id == arms.armed_id)
+    bought = uses.filter(uses.is_used).select("order_id", "buyer_id", "paid_ms").distinct()
+    met = bought.inner_join(members, bought.buyer_id == members.member_id)
+    met = met.filter(met.paid_ms >= met.since_ms)
     counts = {}
     for one in days:
-        end = joined.assigned_ms + one * DAY_MS
-        counts[f"coupon_order_count_{one}"] = joined.count(where=(joined.paid_ms < end) & (end <= period.data_end_ms))
-    return joined.group_by("variant").aggregate(**counts)
+        end = met.assigned_ms + one * DAY_MS
+        counts[f"coupon_order_count_{one}"] = met.count(where=(met.paid_ms < end) & (end <= period.data_end_ms))
+    return met.group_by("variant").aggregate(**counts)

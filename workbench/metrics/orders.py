@@ -1,5 +1,6 @@
-"""Which orders count, what they earn, and which is a user's first."""
+"""Which orders count, what they earn, who bears their discounts, and which is a user's first."""
 
+import ibis
 import ibis.expr.types as ir
 from ibis import _
 
@@ -14,11 +15,49 @@ def profit_amount(orders: ir.Table, margin_rate: float | None = None) -> ir.Floa
     orders
         Orders of the shop.
     margin_rate
-        Share of the gross amount that is left after the cost of the goods; None: the cost is ``cost_amount``.
+        Share of the gross amount that is left after the cost of the goods; None: the cost is ``cost_amount``, and 0
+        where that is empty, so that the profit is too high: see ``cost_counts``.
     """
-    cost = orders.cost_amount if margin_rate is None else orders.gross_amount * (1 - margin_rate)
+    cost = orders.cost_amount.fill_null(0.0) if margin_rate is None else orders.gross_amount * (1 - margin_rate)
     earned = orders.net_amount + orders.platform_discount_amount - cost
     return (earned - orders.shipping_cost_amount - orders.platform_fee_amount).cast("float64")
+
+
+def borne_share(orders: ir.Table) -> ir.FloatingValue:
+    """Part of an order's discounts that the shop itself bears, from 0 to 1; 1 where the platform pays nothing.
+
+    The platform's amount is one for coupons and other discounts together. It is taken to pay the same part of both:
+    the source does not say which.
+    """
+    discount = orders.coupon_discount_amount + orders.other_discount_amount
+    paid = orders.platform_discount_amount
+    return ibis.cases((paid <= 0, 1.0), (paid >= discount, 0.0), else_=1 - paid / discount.nullif(0))
+
+
+def borne_coupon_discount(orders: ir.Table) -> ir.FloatingValue:
+    """What coupons took off an order at the shop's own expense."""
+    return (orders.coupon_discount_amount * borne_share(orders)).cast("float64")
+
+
+def cost_counts(orders: ir.Table, start_ms: int) -> ir.Table:
+    """How many paid orders have no cost, so that they seem to earn too much?
+
+    Parameters
+    ----------
+    orders
+        Orders of the shop.
+    start_ms
+        Only orders paid from then on, in milliseconds since 1970 in UTC.
+
+    Returns
+    -------
+    ibis.Table
+        One row: order_count, paid orders with an amount; costless_count, those of them whose ``cost_amount`` is empty.
+    """
+    known = orders.filter(orders.paid_ms >= start_ms, orders.gross_amount.notnull())
+    return known.aggregate(
+        order_count=known.count(), costless_count=known.cost_amount.isnull().cast("int64").sum().fill_null(0)
+    )
 
 
 def paid_orders(orders: ir.Table, margin_rate: float | None = None) -> ir.Table:

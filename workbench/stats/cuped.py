@@ -125,7 +125,7 @@ def fit_cuped(
         if not is_adjusted:
             fit = replace(fit, squares_known=line.variance_y.item() / count if count else NAN)
         elif not is_apart:
-            fit = replace(fit, squares_known=_squares_at_zero(new, fit))
+            fit = replace(fit, squares_known=squares_at_zero(new, fit))
         fits.append(fit)
     return fits[0], fits[1]
 
@@ -222,14 +222,27 @@ def _has_slope(line: Sums) -> bool:
     return line.count.item() > 2 and variance > 0 and not math.isclose(total**2, squares, rel_tol=1e-9)
 
 
-def _squares_at_zero(new: Sums, fit: CupedFit) -> float:
-    """The second pass for new units on the line: all stand at x = 0, so their sums are enough."""
-    if new.count.item() == 0:
+def squares_at_zero(units: Sums, fit: CupedFit) -> float:
+    """The second pass for units on the line that did nothing before: all stand at x = 0, so their sums are enough.
+
+    Parameters
+    ----------
+    units
+        Sums over these units, one cell; their x is 0.
+    fit
+        The line of their arm and cell.
+
+    Returns
+    -------
+    float
+        As ``cuped_squares``.
+    """
+    if units.count.item() == 0:
         return 0.0
     fitted = fit.mean_y - fit.slope * fit.mean_x
-    rest = (new.yy - 2 * fitted * new.y + new.count * fitted**2).item()
+    rest = (units.yy - 2 * fitted * units.y + units.count * fitted**2).item()
     weight, left = _weight_and_rest(np.array([-fit.mean_x]), fit)
-    return float(weight[0] ** 2 * max(rest, 0.0) / left[0])
+    return NAN if left[0] < _LEAST_REST else float(weight[0] ** 2 * max(rest, 0.0) / left[0])
 
 
 def _weight_and_rest(away: Floats, fit: CupedFit) -> tuple[Floats, Floats]:
