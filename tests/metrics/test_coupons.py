@@ -74,7 +74,8 @@ def opened(request, tmp_path_factory):
     paid = paid_orders(shop.orders)
     grants = shop.coupon_grants.mutate(coupon_id=_.coupon_id.cast("string"))
     coupons = metrics.described_coupons(shop.coupons)
-    used = metrics.coupon_orders(grants, paid, coupons)
+    used = metrics.followed_orders(metrics.coupon_orders(grants, paid, coupons), paid, period)
+    used = shop.hold("used", used.mutate(user_bucket=shop.engine.user_bucket(used.user_id)))
     return shop, period, paid, grants, coupons, used
 
 
@@ -102,10 +103,14 @@ def local_days(ms):
 
 
 def test_sums_count_an_order_once_in_each_group(opened, rows):
-    shop, period, paid, _grants, coupons, used = opened
+    shop, period, _paid, _grants, coupons, used = opened
     _period, orders, _given, known = rows
-    found = shop.collect(metrics.order_sums(metrics.orders_by_level(used, coupons), paid, period))
-    found = found.groupby(["level", "group_id"], as_index=False).sum(numeric_only=True)
+    levels = metrics.orders_by_level(used, coupons)
+    found, buyers = (
+        shop.collect(one).groupby(["level", "group_id"]).sum(numeric_only=True)
+        for one in (metrics.order_sums(levels, period), metrics.buyer_exits(levels, period, []))
+    )
+    found = found.join(buyers[["buyer_count", "new_buyer_count", "buyer_amount", "buyer_squares"]]).reset_index()
     first = orders.dropna(subset="user_id").groupby("user_id")["paid_ms"].min()
     expected = {}
     for group, mine in known[known["paid_ms"].between(period.start_ms, period.end_ms - 1)].groupby("groups"):
@@ -117,17 +122,37 @@ def test_sums_count_an_order_once_in_each_group(opened, rows):
             pytest.approx(mine["discount"].sum()),
             users["user_id"].nunique(),
             new["user_id"].nunique(),
+            pytest.approx(users["gross_amount"].sum()),
             pytest.approx((users.groupby("user_id")["gross_amount"].sum() ** 2).sum()),
         )
     columns = ["order_count", "gross_amount", "coupon_discount_amount", "buyer_count", "new_buyer_count"]
-    assert keyed(found, *columns, "gross_squares") == expected
+    assert keyed(found, *columns, "buyer_amount", "buyer_squares") == expected
     assert len(expected) == 6
+
+
+def test_orders_without_stacked_coupons_need_no_looking_for_them(opened):
+    shop, period, paid, grants, coupons, _used = opened
+    single = paid.inner_join(
+        grants.filter(grants.order_id.notnull()).group_by("order_id").aggregate(n=_.count()).filter(_.n == 1),
+        "order_id",
+    )
+    used = metrics.followed_orders(metrics.coupon_orders(grants, single, coupons), paid, period)
+    used = shop.hold("single", used.mutate(user_bucket=shop.engine.user_bucket(used.user_id)))
+    for rows_of in (metrics.orders_by_level, metrics.orders_by_depth):
+        found = []
+        for is_stacked in (True, False):
+            orders = rows_of(used, coupons, is_stacked=is_stacked)
+            table = shop.collect(orders).sort_values(["level", "group_id", "order_id"])
+            found.append(table.reset_index(drop=True))
+        assert len(found[0]) > 100
+        pd.testing.assert_frame_equal(*found, check_dtype=False)
 
 
 def test_grants_and_their_fate(opened, rows):
     shop, period, paid, grants, *_rest = opened
     _period, orders, given, _known = rows
     found = shop.collect(metrics.grant_counts(grants, paid, period)).groupby("coupon_id").sum()
+    squares = shop.collect(metrics.holder_squares(grants, period)).set_index("coupon_id")["grant_squares"]
     inside = given[given["granted_ms"].between(period.start_ms, period.end_ms - 1)]
     for coupon, mine in inside.groupby("coupon_id"):
         is_used, is_collected = mine["order_id"].isin(orders["order_id"]), mine["collected_ms"].notna()
@@ -139,8 +164,7 @@ def test_grants_and_their_fate(opened, rows):
         ]
         assert found.loc[coupon, "collected_redeemed_count"] == (is_used & is_collected).sum()
         assert found.loc[coupon, ["ended_count", "expired_count"]].tolist() == [ended.sum(), (ended & ~is_used).sum()]
-        assert found.loc[coupon, "holder_count"] == mine["user_id"].nunique()
-        assert found.loc[coupon, "grant_squares"] == (mine["user_id"].value_counts() ** 2).sum()
+        assert squares[coupon] == (mine["user_id"].value_counts() ** 2).sum()
 
 
 def test_time_to_use_is_the_exact_median(opened, rows):
@@ -160,22 +184,24 @@ def test_time_to_use_is_the_exact_median(opened, rows):
 def test_repurchase_equals_the_join_of_every_order_with_every_later_one(opened):
     shop, period, paid, _grants, coupons, used = opened
     orders = metrics.orders_by_level(used, coupons)
-    exits = shop.collect(metrics.repurchase_exits(orders, paid, period, [7, 30]))
+    exits = shop.collect(metrics.buyer_exits(orders, period, [7, 30]))
     columns = ["eligible_7", "repurchased_7", "eligible_30", "repurchased_30"]
     found = keyed(exits.groupby(["level", "group_id"], as_index=False)[columns].sum(), *columns)
     by = ["level", "group_id"]
     other = repurchase_counts(next_payments(metrics.first_uses(orders, period), paid, period, by), period, [7, 30], by)
-    assert found == keyed(shop.collect(other), *columns)
+    assert {group: counts for group, counts in found.items() if any(counts)} == keyed(shop.collect(other), *columns)
     assert max(one[1] for one in found.values()) > 3
 
 
 def test_each_buyer_leaves_once(opened, rows):
-    shop, period, paid, _grants, coupons, used = opened
+    shop, period, _paid, _grants, coupons, used = opened
     _period, orders, _given, known = rows
-    exits = shop.collect(metrics.repurchase_exits(metrics.orders_by_level(used, coupons), paid, period, []))
+    exits = shop.collect(metrics.buyer_exits(metrics.orders_by_level(used, coupons), period, []))
+    assert not exits.loc[exits["exit_day"].isna(), "origin_count"].any()
+    assert exits["exit_day"].isna().any()
     found = {
-        (group, int(row.exit_day), bool(row.is_repurchase)): row.buyer_count
-        for group, mine in exits.groupby(["level", "group_id"])
+        (group, int(row.exit_day), bool(row.is_repurchase)): row.origin_count
+        for group, mine in exits.dropna(subset="exit_day").groupby(["level", "group_id"])
         for row in mine.itertuples()
     }
     expected = {}
@@ -209,17 +235,15 @@ def test_active_days_are_later_local_days(opened, rows):
 
 
 def test_categories_fall_back_to_the_product(opened, rows):
-    shop, period, paid, _grants, coupons, used = opened
-    _period, orders, _given, known = rows
-    lazy = metrics.category_amounts(
-        metrics.orders_by_level(used, coupons), paid, shop.order_lines, shop.products, period
-    )
+    shop, period, _paid, _grants, coupons, used = opened
+    _period, _orders, _given, known = rows
+    named = metrics.categorised_lines(shop.order_lines, shop.products)
+    lazy = metrics.category_amounts(metrics.orders_by_level(used, coupons), named, period)
     found = {(row.level, row.group_id, row.category): row.amount for row in shop.collect(lazy).itertuples()}
     lines = shop.collect(shop.order_lines)
     lines["category"] = lines["category"].fillna(lines["product_id"].map({"p": "z"})).fillna("(unknown)")
-    every = orders.assign(groups=[("shop", "(all)")] * len(orders))
-    both = pd.concat([every[["groups", "order_id", "paid_ms"]], known[["groups", "order_id", "paid_ms"]]])
-    both = both[both["paid_ms"].between(period.start_ms, period.end_ms - 1)].merge(lines, on="order_id")
+    inside = known[known["paid_ms"].between(period.start_ms, period.end_ms - 1)]
+    both = inside[["groups", "order_id"]].merge(lines, on="order_id")
     expected = {
         (*group, category): mine["amount"].sum() for (group, category), mine in both.groupby(["groups", "category"])
     }
@@ -247,7 +271,10 @@ def test_depth_by_hand(tmp_path):
     found = shop.collect(metrics.described_coupons(shop.coupons)).set_index("coupon_id")["face_band"]
     assert found.drop("u").to_dict() == {"a": 4, "p": 3, "q": 2, "n": metrics.NO_MINIMUM, "e": 6}
     assert pd.isna(found["u"])
-    used = metrics.coupon_orders(shop.coupon_grants, paid_orders(shop.orders), metrics.described_coupons(shop.coupons))
+    paid = paid_orders(shop.orders)
+    used = metrics.coupon_orders(shop.coupon_grants, paid, metrics.described_coupons(shop.coupons))
+    used = metrics.followed_orders(used, paid, shop.period(None, None, "UTC"))
+    used = used.mutate(user_bucket=shop.engine.user_bucket(used.user_id))
     depth = shop.collect(metrics.orders_by_depth(used, metrics.described_coupons(shop.coupons)))
     assert set(zip(depth["level"], depth["group_id"], strict=True)) == {
         ("discount_to_gross", "1"),

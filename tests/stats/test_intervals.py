@@ -5,7 +5,13 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from workbench.errors import ParameterError
-from workbench.stats.intervals import effective_count, ratio_by_bucket, wilson, zero_share_upper
+from workbench.stats.intervals import (
+    effective_count,
+    entropy_interval,
+    ratio_by_bucket,
+    wilson,
+    zero_share_upper,
+)
 
 REPLICATES = 2_000
 LOWEST, HIGHEST = 0.934, 0.966  # what 2,000 replicates of a right 95 % interval may show (99.9 % binomial)
@@ -81,3 +87,31 @@ def test_upper_bound_of_zero_is_the_exact_binomial_one():
 def test_effective_count():
     assert effective_count(10, 10) == 10  # ten buyers of 1 each
     assert effective_count(0, 0) == 0
+
+
+@pytest.mark.parametrize(
+    "weights", [np.ones(20), np.r_[0.5, np.full(7, 0.5 / 7)], 1 / np.arange(1, 9)], ids=["alike", "one half", "zipf"]
+)
+@pytest.mark.parametrize("draws", [100, 300, 1_000])
+def test_interval_of_an_entropy_covers_the_truth(weights, draws):
+    """Where all categories are drawn alike the variance's first term is 0: the interval may cover more, never less."""
+    p = weights / weights.sum()
+    found = np.random.default_rng(draws).multinomial(draws, p, size=2_000) / draws
+    logs = np.log(np.where(found > 0, found, 1.0))
+    lower, upper = entropy_interval(
+        -(found * logs).sum(axis=1), (found * logs**2).sum(axis=1), (found > 0).sum(axis=1), np.full(2_000, draws)
+    )
+    truth = -(p * np.log(p)).sum()
+    covered = ((lower <= truth) & (truth <= upper)).mean()
+    assert covered > 0.934
+    assert covered < 0.966 or np.ptp(p) == 0
+
+
+def test_interval_of_an_entropy_by_hand():
+    """Two categories half and half, 200 draws: spread 0, so only the second term counts."""
+    lower, upper = entropy_interval([np.log(2)], [np.log(2) ** 2], [2], [200])
+    unseen = 1 / 400
+    half = 1.959963984540054 * np.sqrt(unseen / 200)
+    assert upper[0] == pytest.approx(np.log(2) + unseen + half)
+    assert lower[0] == pytest.approx(np.log(2) + unseen - half)
+    assert np.isnan(entropy_interval([0.5], [0.3], [2], [99])).all()

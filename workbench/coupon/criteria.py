@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from workbench.stats.intervals import MINIMUM_EFFECTIVE
+from workbench.stats.intervals import MINIMUM_EFFECTIVE, MINIMUM_ENTROPY
 from workbench.stats.tables import shown_window
 
 CLEARLY_BELOW = 0.5
@@ -50,23 +50,23 @@ def add_criteria(card: pd.DataFrame, days: Sequence[int], limit: float, enough: 
     Notes
     -----
     A coupon fails only where it is surely far behind: its interval lies wholly below half the median of the other
-    rows of its level. The median itself is taken as known. Fewer than 50 effective users, or fewer than two others,
-    are "unknown".
+    rows of its level. The median itself is taken as known. Fewer than 50 effective users (for diversity 100), or fewer
+    than two others, are "unknown".
     """
     again = judged_column("brings_back", days)
     bounds = {
-        "is_redeemed_well": ("redemption_ci_upper", "holders"),
-        "sells": ("average_order_ci_upper", "buyers"),
-        "is_diverse": ("category_entropy_ci_upper", "buyers"),
-        "brings_back": (f"{again}_ci_upper", "eligible"),
+        "is_redeemed_well": ("redemption_ci_upper", "holders", MINIMUM_EFFECTIVE),
+        "sells": ("average_order_ci_upper", "buyers", MINIMUM_EFFECTIVE),
+        "is_diverse": ("category_entropy_ci_upper", "buyers", MINIMUM_ENTROPY),
+        "brings_back": (f"{again}_ci_upper", "eligible", MINIMUM_EFFECTIVE),
     }
     found: dict[str, pd.Series] = {"is_subsidy_ok": _subsidy(card, limit, enough["buyers"])}
-    for criterion, (upper, who) in bounds.items():
+    for criterion, (upper, who, least) in bounds.items():
         column = judged_column(criterion, days)
         if column is None:
             found[criterion] = pd.Series("unknown", index=card.index)
         else:
-            found[criterion] = _against_others(card, column, upper, enough[who])
+            found[criterion] = _against_others(card, column, upper, enough[who] >= least)
     return card.assign(**found)
 
 
@@ -77,10 +77,10 @@ def _subsidy(card: pd.DataFrame, limit: float, buyers: pd.Series) -> pd.Series:
     return words.mask(known & (upper <= limit), "ok").mask(known & (lower > limit), "over")
 
 
-def _against_others(card: pd.DataFrame, column: str, upper: str, users: pd.Series) -> pd.Series:
+def _against_others(card: pd.DataFrame, column: str, upper: str, is_enough: pd.Series) -> pd.Series:
     """Pass, fail or unknown, each level by itself; a number without spread is its own interval."""
     words = pd.Series("unknown", index=card.index)
-    known = card[column].notna() & (users >= MINIMUM_EFFECTIVE)
+    known = card[column].notna() & is_enough
     highest = card[upper].fillna(card[column])
     for _, mine in card[known].groupby("level"):
         if len(mine) <= LEAST_OTHERS:

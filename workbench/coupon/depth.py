@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from workbench.coupon.scorecard import CouponTables
 from workbench.metrics import coupons as metrics
@@ -55,18 +56,19 @@ def coupon_depth(tables: CouponTables, days: Sequence[int], confidence_level: fl
     """
     shop, window = tables.shop, shown_window(days)
     columns = ["dimension", "band", "pays"]
-    orders = metrics.orders_by_depth(tables.used, tables.coupons)
-    sums = shop.collect(metrics.order_sums(orders, None, tables.period))
+    orders = metrics.orders_by_depth(tables.used, tables.coupons, is_stacked=tables.is_stacked)
+    sums = shop.collect(metrics.order_sums(orders, tables.period))
     if not shop.has_money or sums.empty:
         return pd.DataFrame(columns=columns, dtype=object)
     by_band = sums.groupby(_KEY).sum(numeric_only=True)
     found = by_band[["order_count", "gross_amount", "coupon_discount_amount", "paid_amount"]].copy()
     found["subsidy_rate"] = divide(found["coupon_discount_amount"], found["gross_amount"])
     found["average_order_value"] = divide(found["paid_amount"], by_band["amount_count"])
-    found = found.join(_profit(sums, by_band, confidence_level, is_known=tables.has_cost))
+    exits = shop.collect(metrics.buyer_exits(orders, tables.period, [window] if window else []))
+    counts = exits.groupby(_KEY).sum(numeric_only=True).reindex(found.index)
+    few = effective_counts(counts["buyer_amount"].fillna(0), counts["buyer_squares"].fillna(0)) < MINIMUM_EFFECTIVE
+    found = found.join(_profit(sums, by_band, few, confidence_level, is_known=tables.has_cost))
     if window:
-        exits = shop.collect(metrics.repurchase_exits(orders, tables.paid, tables.period, [window]))
-        counts = exits.groupby(_KEY).sum(numeric_only=True).reindex(found.index)
         found = found.join(repurchase_columns(counts.astype(float), [window], confidence_level))
     found = found.reset_index()
     found["dimension"] = found["level"]
@@ -77,7 +79,9 @@ def coupon_depth(tables: CouponTables, days: Sequence[int], confidence_level: fl
     return found[["dimension", "band", *rest, "pays"]].reset_index(drop=True)
 
 
-def _profit(sums: pd.DataFrame, by_band: pd.DataFrame, confidence_level: float, *, is_known: bool) -> pd.DataFrame:
+def _profit(
+    sums: pd.DataFrame, by_band: pd.DataFrame, few: NDArray[np.bool_], confidence_level: float, *, is_known: bool
+) -> pd.DataFrame:
     names = ["profit_per_order", "profit_ci_lower", "profit_ci_upper"]
     if not is_known:
         return pd.DataFrame(np.nan, index=by_band.index, columns=names).assign(pays="unknown")
@@ -87,7 +91,6 @@ def _profit(sums: pd.DataFrame, by_band: pd.DataFrame, confidence_level: float, 
         wide["profit_amount"], wide["amount_count"], confidence_level=confidence_level, is_share=False
     )
     bounds = pd.DataFrame({names[1]: interval.lower, names[2]: interval.upper}, index=wide["amount_count"].columns)
-    few = effective_counts(by_band["gross_amount"], by_band["gross_squares"]) < MINIMUM_EFFECTIVE
     found = divide(by_band["profit_amount"], by_band["amount_count"]).to_frame(names[0]).join(bounds)
     found.loc[few, names[1:]] = np.nan
     pays = pd.Series("unsure", index=found.index).mask(found[names[1]] > 0, "yes").mask(found[names[2]] <= 0, "no")

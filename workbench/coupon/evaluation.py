@@ -15,7 +15,7 @@ from workbench.coupon.scorecard import coupon_scorecard, coupon_tables
 from workbench.experiment.findings import experiment_findings
 from workbench.experiment.plan import OUTCOMES, make_rules
 from workbench.language import Language, format_rate, say
-from workbench.metrics.coupons import repurchase_exits
+from workbench.metrics.coupons import buyer_exits
 from workbench.parameters import check_days, check_rate
 from workbench.source.shop import Shop
 from workbench.stats.intervals import MINIMUM_EFFECTIVE
@@ -110,7 +110,7 @@ def evaluate_coupons(
     shop.require("coupon_evaluation", "orders", "coupon_grants")
     period = shop.period(start_date, end_date, timezone)
     tables = coupon_tables(shop, period, coupon_ids, margin_rate)
-    exits = shop.collect(repurchase_exits(tables.by_level, tables.paid, period, repurchase_days))
+    exits = shop.collect(buyer_exits(tables.by_level, period, repurchase_days))
     card = coupon_scorecard(tables, exits, repurchase_days, subsidy_limit, confidence_level)
     last_day = max(repurchase_days, default=CURVE_DAYS)
     evidence = gather_evidence(tables, card, rules, experiment_ids, repurchase_days, subsidy_limit)

@@ -12,7 +12,7 @@ def coupon_repurchase(exits: pd.DataFrame, card: pd.DataFrame, last_day: int, co
     Parameters
     ----------
     exits
-        Collected from ``metrics.coupons.repurchase_exits``: level, group_id, exit_day, is_repurchase, buyer_count.
+        Collected from ``metrics.coupons.buyer_exits``: level, group_id, exit_day, is_repurchase, origin_count.
     card
         The scorecard, for names and order.
     last_day
@@ -26,7 +26,7 @@ def coupon_repurchase(exits: pd.DataFrame, card: pd.DataFrame, last_day: int, co
         One row per coupon (``level`` coupon; all together: ``all``) and ``day`` d from 1: at_risk_count,
         ``repurchase_share`` (bought again before d days), ci_lower, ci_upper. Coupons without a buyer who was watched a day have no rows.
     """
-    by_group = dict(list(exits.groupby(["level", "group_id"])))
+    by_group = dict(list(exits.dropna(subset="exit_day").groupby(["level", "group_id"])))
     parts = []
     for row in card[card["level"].isin(("coupon", "all"))].to_dict("records"):
         group = ("all", "(all)") if row["level"] == "all" else ("coupon", row["coupon_id"])
@@ -43,7 +43,7 @@ def _curve(exits: pd.DataFrame, last_day: int, confidence_level: float) -> pd.Da
     days = exits["exit_day"].clip(upper=last_day).astype(int)
     is_inside = exits["is_repurchase"].astype(bool) & (exits["exit_day"] < last_day)
     returned, left = (
-        np.bincount(days[chosen], weights=exits.loc[chosen, "buyer_count"], minlength=last_day + 1)
+        np.bincount(days[chosen], weights=exits.loc[chosen, "origin_count"], minlength=last_day + 1)
         for chosen in (is_inside, ~is_inside)
     )
     found = return_curve(returned, left, confidence_level=confidence_level)

@@ -7,7 +7,6 @@ import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 from ibis import _
-from scipy import stats
 
 from workbench.contract import UNKNOWN
 from workbench.coupon.criteria import CRITERIA, add_criteria
@@ -20,6 +19,7 @@ from workbench.source.shop import Shop
 from workbench.stats.intervals import (
     MINIMUM_EFFECTIVE,
     effective_counts,
+    entropy_interval,
     ratio_by_bucket,
     zero_share_upper,
 )
@@ -59,7 +59,9 @@ class CouponTables:
     coupons
         Kind and depth of each coupon; None where the source has no coupons.
     used
-        One row per coupon and paid order with it.
+        One row per coupon and paid order with it, from ``metrics.coupons.followed_orders``.
+    is_stacked
+        Whether an order may have several coupons.
     names
         coupon_name and coupon_kind by coupon_id, of the chosen coupons.
     has_cost
@@ -72,13 +74,14 @@ class CouponTables:
     grants: ir.Table
     coupons: ir.Table | None
     used: ir.Table
+    is_stacked: bool
     names: pd.DataFrame
     has_cost: bool
 
     @property
     def by_level(self) -> ir.Table:
         """Orders by coupon, kind and all."""
-        return metrics.orders_by_level(self.used, self.coupons)
+        return metrics.orders_by_level(self.used, self.coupons, is_stacked=self.is_stacked)
 
 
 def coupon_tables(
@@ -97,9 +100,13 @@ def coupon_tables(
         chosen = _checked_ids(shop, grants, names, coupon_ids)
         grants, names = grants.filter(grants.coupon_id.isin(chosen)), names[names.index.isin(chosen)]
     coupons = metrics.described_coupons(shop.coupons) if shop.has("coupons") else None
-    used = shop.hold("coupon_orders", metrics.coupon_orders(grants, paid, coupons))
+    once = shop.hold("coupon_orders", metrics.coupon_orders(grants, paid, coupons))
+    counts = shop.collect(once.aggregate(rows=once.count(), orders=once.order_id.nunique())).iloc[0]
+    followed = metrics.followed_orders(once, paid, period)
+    used = shop.hold("followed_coupon_orders", followed.mutate(user_bucket=shop.engine.user_bucket(followed.user_id)))
     has_cost = margin_rate is not None or shop.has("orders", "cost_amount")
-    return CouponTables(shop, period, paid, grants, coupons, used, names, has_cost)
+    is_stacked = bool(counts["rows"] > counts["orders"])
+    return CouponTables(shop, period, paid, grants, coupons, used, is_stacked, names, has_cost)
 
 
 def _checked_ids(shop: Shop, grants: ir.Table, names: pd.DataFrame, coupon_ids: Sequence[str]) -> list[str]:
@@ -138,7 +145,7 @@ def coupon_scorecard(
     tables
         From ``coupon_tables``.
     exits
-        Collected from ``metrics.coupons.repurchase_exits`` on the orders by level, with the windows ``days``.
+        Collected from ``metrics.coupons.buyer_exits`` on the orders by level, with the windows ``days``.
     days
         Windows of repurchase.
     limit
@@ -159,19 +166,20 @@ def coupon_scorecard(
         )
     ).iloc[0]
     grants = _grants_by_level(tables)
-    sums = shop.collect(metrics.order_sums(tables.by_level, tables.paid, period))
+    sums = shop.collect(metrics.order_sums(tables.by_level, period))
     card = pd.DataFrame(index=_rows(tables, grants, sums))
     card = card.join(_grant_columns(tables, grants, confidence_level))
-    card = card.join(_order_columns(sums, totals, confidence_level))
+    counts = exits.groupby(_KEY).sum(numeric_only=True)
+    effective = _effective(sums, counts)
+    card = card.join(_order_columns(sums, counts, effective["buyers"], totals, confidence_level))
     filled = ["granted_count", "redeemed_count", *_SUMS, "buyer_count", "new_buyer_count"]
     card[filled] = card[filled].fillna(0)
     for share in ("order_share", "amount_share", "subsidy_rate_all_orders"):
         known = totals["order_count" if share == "order_share" else "paid_amount"]
         card[share] = card[share].fillna(0.0 if known and known == known else np.nan)
-    effective = _effective(sums).reindex(card.index)
+    effective, counts = effective.reindex(card.index), counts.reindex(card.index)
     card.loc[(card["order_count"] > 0) & (effective["amount_count"] == 0), _MONEY] = np.nan
     card = card.join(_category_columns(tables, effective["buyers"], confidence_level))
-    counts = exits.groupby(_KEY).sum(numeric_only=True).reindex(card.index)
     card = card.join(repurchase_columns(counts.astype(float), days, confidence_level))
     card = card.join(_active_columns(tables))
     card["coupon_reason"] = _reasons(card, effective)
@@ -201,6 +209,9 @@ def _rows(tables: CouponTables, grants: pd.DataFrame, sums: pd.DataFrame) -> pd.
 def _grants_by_level(tables: CouponTables) -> pd.DataFrame:
     """Counts of grants by level, group and bucket; a grant is of one coupon, so kinds and all are sums."""
     found = tables.shop.collect(metrics.grant_counts(tables.grants, tables.paid, tables.period))
+    squares = tables.shop.collect(metrics.holder_squares(tables.grants, tables.period)).set_index("coupon_id")
+    is_first = ~found["coupon_id"].duplicated()  # a coupon's squares stand on one of its rows
+    found["grant_squares"] = found["coupon_id"].map(squares["grant_squares"]).where(is_first, 0)
     found = found.assign(level="coupon", group_id=found["coupon_id"].astype(str))
     kind = found["group_id"].map(tables.names["coupon_kind"]).astype(object).fillna(UNKNOWN)
     levels = [found, found.assign(level="all", group_id=ALL_COUPONS)]
@@ -241,13 +252,15 @@ def _grant_columns(tables: CouponTables, grants: pd.DataFrame, confidence_level:
     return found
 
 
-def _order_columns(sums: pd.DataFrame, totals: pd.Series, confidence_level: float) -> pd.DataFrame:
+def _order_columns(
+    sums: pd.DataFrame, counts: pd.DataFrame, buyers: pd.Series, totals: pd.Series, confidence_level: float
+) -> pd.DataFrame:
     by_group = sums.groupby(_KEY).sum(numeric_only=True)
-    found = by_group[[*_SUMS, "buyer_count", "new_buyer_count"]].copy()
+    found = by_group[_SUMS].join(counts[["buyer_count", "new_buyer_count"]])
     discount, gross = found["coupon_discount_amount"], found["gross_amount"]
     found["new_buyer_share"] = divide(found["new_buyer_count"], found["buyer_count"])
     found["subsidy_rate"] = divide(discount, gross)
-    few = _effective(sums)["buyers"] < MINIMUM_EFFECTIVE
+    few = buyers.reindex(found.index) < MINIMUM_EFFECTIVE
     bounds = _interval(sums, "coupon_discount_amount", "gross_amount", "subsidy", confidence_level)
     found = found.join(bounds)
     found["subsidy_rate_all_orders"] = discount / (totals["gross_amount"] or np.nan)
@@ -262,11 +275,12 @@ def _order_columns(sums: pd.DataFrame, totals: pd.Series, confidence_level: floa
     return found
 
 
-def _effective(sums: pd.DataFrame) -> pd.DataFrame:
+def _effective(sums: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
     """Effective buyers of each group and its orders with an amount."""
-    totals = sums.groupby(_KEY)[["gross_amount", "gross_squares", "amount_count"]].sum()
-    buyers = effective_counts(totals["gross_amount"], totals["gross_squares"])
-    return pd.DataFrame({"buyers": buyers, "amount_count": totals["amount_count"]}, index=totals.index)
+    amounts = sums.groupby(_KEY)["amount_count"].sum()
+    bought = counts.reindex(amounts.index).fillna(0)
+    buyers = effective_counts(bought["buyer_amount"], bought["buyer_squares"])
+    return pd.DataFrame({"buyers": buyers, "amount_count": amounts}, index=amounts.index)
 
 
 def _interval(
@@ -288,10 +302,10 @@ def _category_columns(tables: CouponTables, buyers: pd.Series, confidence_level:
     products = shop.products if shop.has("products", "category") else None
     if not shop.has("order_lines") or not (shop.has("order_lines", "category") or products is not None):
         return pd.DataFrame(index=index, columns=_CATEGORY, dtype=float).astype({"largest_category": object})
-    lines = metrics.category_amounts(tables.by_level, tables.paid, shop.order_lines, products, tables.period)
-    amounts = shop.collect(lines).sort_values([*_KEY, "amount", "category"], ascending=[True, True, False, True])
-    sold = int((amounts["level"] == "shop").sum())
-    amounts = amounts[amounts["level"] != "shop"]
+    lines = metrics.categorised_lines(shop.order_lines, products)
+    amounts = shop.collect(metrics.category_amounts(tables.by_level, lines, tables.period))
+    amounts = amounts.sort_values([*_KEY, "amount", "category"], ascending=[True, True, False, True])
+    sold = int(shop.collect(lines.filter(lines.amount > 0).aggregate(sold=_.category.nunique()))["sold"].item())
     part = amounts["amount"] / amounts.groupby(_KEY)["amount"].transform("sum")
     logs = np.log(part)
     terms = amounts.assign(entropy=-part * logs, squares=part * logs**2, largest_category_share=part)
@@ -304,10 +318,11 @@ def _category_columns(tables: CouponTables, buyers: pd.Series, confidence_level:
         largest_category_share=("largest_category_share", "first"),
     ).reindex(index)
     most = np.log(sold) if sold > 1 else np.nan
-    variance = (found["squares"] - found["entropy"] ** 2).clip(lower=0)
-    half = stats.norm.ppf(0.5 + confidence_level / 2) * np.sqrt(variance / buyers.where(buyers >= MINIMUM_EFFECTIVE))
-    for name, shift in (("", 0.0), ("_ci_lower", -half), ("_ci_upper", half)):
-        found[f"category_entropy{name}"] = ((found["entropy"] + shift) / most).clip(0, 1)
+    lower, upper = entropy_interval(
+        found["entropy"], found["squares"], found["category_count"], buyers, confidence_level=confidence_level
+    )
+    for name, value in (("", found["entropy"]), ("_ci_lower", lower), ("_ci_upper", upper)):
+        found[f"category_entropy{name}"] = (value / most).clip(0, 1)
     return found[_CATEGORY]
 
 

@@ -8,7 +8,7 @@ from ibis import _
 
 from workbench.contract import UNKNOWN
 from workbench.metrics.local_days import local_day
-from workbench.metrics.orders import first_payments, paid_in_period
+from workbench.metrics.orders import borne_share, paid_in_period
 from workbench.period import DAY_MS, Period
 
 ALL_COUPONS = "(all)"
@@ -17,7 +17,8 @@ DEPTH_EDGES = (0.0, 0.05, 0.10, 0.15, 0.20, 0.30, 0.50, 1.0)
 """Bands of depth: from each edge up to the next, the next not included; the last band includes 100 %."""
 NO_MINIMUM = -1
 """Band of coupons that ask for no minimum spend, so that face value ÷ minimum says nothing."""
-_ORDER = ("user_id", "user_bucket", "paid_ms", "gross_amount", "paid_amount", "refund_amount", "profit_amount")
+_ORDER = ("user_id", "paid_ms", "gross_amount", "paid_amount", "refund_amount", "profit_amount")
+_FOLLOWED = (*_ORDER, "user_bucket", "next_ms", "is_first")
 _GROUP = ("level", "group_id")
 
 
@@ -29,7 +30,8 @@ def described_coupons(coupons: ir.Table) -> ir.Table:
     ibis.Table
         One row per coupon_id (as text): coupon_kind, and ``face_band``, the place in ``DEPTH_EDGES`` of face value ÷
         minimum spend, ``NO_MINIMUM`` where no minimum is asked for, null where the face value is not known. The face
-        value of a percentage is the most it takes off; one of up to 1 can only be the percentage, and is the depth.
+        value of a percentage is the share taken off where it is up to 1, and is then the depth; above 1 it is the most
+        that the coupon takes off.
     """
     rate = (coupons.kind == "percentage") & (coupons.face_value <= 1)
     depth = rate.fill_null(False).ifelse(coupons.face_value, coupons.face_value / coupons.min_spend.nullif(0))
@@ -57,33 +59,40 @@ def grant_counts(grants: ir.Table, paid: ir.Table, period: Period) -> ir.Table:
     ibis.Table
         One row per coupon_id and user_bucket: granted_count; redeemed_count (used on a paid order); collected_count and
         collected_redeemed_count (of the collected); ended_count (validity over) and expired_count (of these, never used
-        on a paid order); holder_count (users) and grant_squares (sum over users of their squared number of grants).
+        on a paid order).
     """
     given = _with_use(grants, paid, period)
     is_ended = (given.expires_ms <= period.data_end_ms).fill_null(False)
-    by_user = given.group_by(["coupon_id", "user_bucket", "user_id"]).aggregate(
-        granted=_.count(),
-        redeemed=_.is_redeemed.cast("int64").sum(),
-        collected=_.collected_ms.count(),
-        collected_redeemed=(_.is_redeemed & _.collected_ms.notnull()).cast("int64").sum(),
-        ended=is_ended.cast("int64").sum(),
-        expired=(is_ended & ~given.is_redeemed).cast("int64").sum(),
+    return given.group_by(["coupon_id", "user_bucket"]).aggregate(
+        granted_count=_.count(),
+        redeemed_count=_.is_redeemed.cast("int64").sum(),
+        collected_count=_.collected_ms.count(),
+        collected_redeemed_count=(_.is_redeemed & _.collected_ms.notnull()).cast("int64").sum(),
+        ended_count=is_ended.cast("int64").sum(),
+        expired_count=(is_ended & ~given.is_redeemed).cast("int64").sum(),
     )
-    return by_user.group_by(["coupon_id", "user_bucket"]).aggregate(
-        granted_count=_.granted.sum(),
-        redeemed_count=_.redeemed.sum(),
-        collected_count=_.collected.sum(),
-        collected_redeemed_count=_.collected_redeemed.sum(),
-        ended_count=_.ended.sum(),
-        expired_count=_.expired.sum(),
-        holder_count=_.count(),
-        grant_squares=(_.granted * _.granted).sum(),
-    )
+
+
+def holder_squares(grants: ir.Table, period: Period) -> ir.Table:
+    """On how few users do the grants of the period rest? Sum over users of their squared number of grants.
+
+    Returns
+    -------
+    ibis.Table
+        One row per coupon_id: grant_squares.
+    """
+    given = _given(grants, period)
+    by_user = given.group_by(["coupon_id", "user_id"]).aggregate(granted=_.count())
+    return by_user.group_by("coupon_id").aggregate(grant_squares=(_.granted * _.granted).sum())
+
+
+def _given(grants: ir.Table, period: Period) -> ir.Table:
+    return grants.filter(grants.granted_ms >= period.start_ms, grants.granted_ms < period.end_ms)
 
 
 def _with_use(grants: ir.Table, paid: ir.Table, period: Period) -> ir.Table:
     """Grants given in the period, whether a paid order redeemed them, and when that was paid."""
-    given = grants.filter(grants.granted_ms >= period.start_ms, grants.granted_ms < period.end_ms)
+    given = _given(grants, period)
     known = paid.select(paid_order_id=paid.order_id, used_paid_ms=paid.paid_ms)
     joined = given.left_join(known, given.order_id == known.paid_order_id)
     return joined.mutate(is_redeemed=joined.paid_order_id.notnull())
@@ -104,15 +113,8 @@ def time_to_use(grants: ir.Table, paid: ir.Table, coupons: ir.Table | None, peri
     used = _with_coupons(used, coupons).select("coupon_id", "coupon_kind", "waited_ms")
     levels = []
     for level, group in _levels(used, coupons):
-        ordered = used.select(
-            "waited_ms",
-            level=ibis.literal(level),
-            group_id=group,
-            place=ibis.row_number().over(group_by=group, order_by=used.waited_ms).cast("int64"),
-            number=used.waited_ms.count().over(group_by=group).cast("int64"),
-        )
-        middle = ordered.filter(2 * ordered.place >= ordered.number - 2, 2 * ordered.place <= ordered.number)
-        levels.append(middle.group_by(list(_GROUP)).aggregate(median_hours_to_use=_.waited_ms.mean() / 3_600_000))
+        grouped = used.group_by(level=ibis.literal(level), group_id=group)
+        levels.append(grouped.aggregate(median_hours_to_use=_.waited_ms.median() / 3_600_000))
     return ibis.union(*levels)
 
 
@@ -131,17 +133,20 @@ def coupon_orders(grants: ir.Table, paid: ir.Table, coupons: ir.Table | None) ->
     Returns
     -------
     ibis.Table
-        coupon_id, coupon_kind, face_band, order_id, the order's user, time and amounts, and ``discount``: the grant's
-        own amount, or the order's coupon discount where the grant does not say.
+        coupon_id, coupon_kind, face_band, order_id, the order's user, time and amounts, ``discount``: the grant's
+        own amount, or the order's coupon discount where the grant does not say, and ``borne_discount``, the part of it
+        that the shop bears.
     """
     used = grants.filter(grants.order_id.notnull())
     by_order = used.group_by(["coupon_id", "order_id"]).aggregate(granted_discount=_.discount_amount.sum())
     joined = by_order.inner_join(paid, "order_id")
+    discount = ibis.coalesce(joined.granted_discount, joined.coupon_discount_amount)
     found = joined.select(
         "coupon_id",
         "order_id",
         *_ORDER,
-        discount=ibis.coalesce(joined.granted_discount, joined.coupon_discount_amount),
+        discount=discount,
+        borne_discount=discount * borne_share(joined),
     )
     return _with_coupons(found, coupons)
 
@@ -158,95 +163,116 @@ def _levels(table: ir.Table, coupons: ir.Table | None) -> list[tuple[str, ir.Str
     return [("coupon", table.coupon_id), *kinds, ("all", ibis.literal(ALL_COUPONS))]
 
 
-def orders_by_level(used: ir.Table, coupons: ir.Table | None) -> ir.Table:
+def followed_orders(used: ir.Table, paid: ir.Table, period: Period) -> ir.Table:
+    """What did the user of each of these orders pay before and after?
+
+    Parameters
+    ----------
+    used
+        From ``coupon_orders``.
+    paid
+        All paid orders.
+
+    Returns
+    -------
+    ibis.Table
+        The rows and columns of ``used`` with ``next_ms``, when its user first paid on a later local day (null: never),
+        and ``is_first`` (the user paid for nothing before; false where the user is not known).
+
+    Notes
+    -----
+    Payments are looked up once for each user and local day with a coupon. Of several orders the earliest has the
+    earliest next payment, so the next payment after a user's first use of any group of coupons is the least of the
+    group.
+    """
+    used = used.mutate(use_day=local_day(used.paid_ms, period))
+    days = used.filter(used.user_id.notnull()).select(day_user_id=used.user_id, day=used.use_day).distinct()
+    payments = paid.select("user_id", "paid_ms", paid_day=local_day(paid.paid_ms, period))
+    met = payments.inner_join(days, payments.user_id == days.day_user_id)
+    found = met.group_by("day_user_id", "day").aggregate(
+        next_ms=met.paid_ms.min(where=met.paid_day > met.day), first_paid_ms=met.paid_ms.min()
+    )
+    joined = used.left_join(found, [used.user_id == found.day_user_id, used.use_day == found.day])
+    return joined.select(
+        *[name for name in used.columns if name != "use_day"],
+        next_ms=joined.next_ms,
+        is_first=(joined.paid_ms == joined.first_paid_ms).fill_null(False),
+    )
+
+
+def orders_by_level(used: ir.Table, coupons: ir.Table | None, *, is_stacked: bool = True) -> ir.Table:
     """The orders of each coupon, each kind and all together, an order once in each.
+
+    Parameters
+    ----------
+    used
+        From ``followed_orders``, with the ``user_bucket``.
+    coupons
+        From ``described_coupons``; None where the source has no coupons.
+    is_stacked
+        Whether there may be several coupons on one order; False spares the engine to look for them.
 
     Returns
     -------
     ibis.Table
         One row per level, group_id and order: the order's columns and ``discount``, what the group's coupons took off.
     """
-    return ibis.union(*(_once(used, level, group) for level, group in _levels(used, coupons)))
+    levels = _levels(used, coupons)
+    return ibis.union(*(_once(used, level, group, is_stacked=is_stacked) for level, group in levels))
 
 
-def orders_by_depth(used: ir.Table, coupons: ir.Table | None) -> ir.Table:
+def orders_by_depth(used: ir.Table, coupons: ir.Table | None, *, is_stacked: bool = True) -> ir.Table:
     """The orders with a coupon in bands of depth, in the shape of ``orders_by_level``.
 
     Levels are ``discount_to_gross`` (all coupons' discount ÷ gross amount of the order) and, where coupons are
     described, ``face_to_minimum``; ``group_id`` is the band's place in ``DEPTH_EDGES`` as text. Orders without a gross
     amount, and coupons without a face value, have no depth and are left out.
     """
-    once = _once(used, "discount_to_gross", ibis.literal(ALL_COUPONS))
+    once = _once(used, "discount_to_gross", ibis.literal(ALL_COUPONS), is_stacked=is_stacked)
     depth = _band(once.discount / once.gross_amount.nullif(0))
     by_discount = once.mutate(group_id=depth.cast("string")).filter(_.group_id.notnull())
     if coupons is None:
         return by_discount
     known = used.filter(used.face_band.notnull())
-    by_face = _once(known, "face_to_minimum", known.face_band.cast("string"))
+    by_face = _once(known, "face_to_minimum", known.face_band.cast("string"), is_stacked=is_stacked)
     return ibis.union(by_discount, by_face)
 
 
-def _once(used: ir.Table, level: str, group: ir.StringValue) -> ir.Table:
-    if level == "coupon":  # already one row per coupon and order
-        return used.select("order_id", *_ORDER, "discount", group_id=group, level=ibis.literal(level)).select(
-            "group_id", "order_id", *_ORDER, "discount", "level"
-        )
+def _once(used: ir.Table, level: str, group: ir.StringValue, *, is_stacked: bool) -> ir.Table:
+    columns = ("group_id", "order_id", *_FOLLOWED, "discount", "level")
+    if level == "coupon" or not is_stacked:  # already one row per group and order
+        return used.mutate(group_id=group, level=ibis.literal(level)).select(*columns)
     grouped = used.mutate(group_id=group).group_by(["group_id", "order_id"])
-    once = grouped.aggregate(**{name: used[name].max() for name in _ORDER}, discount=_.discount.sum())
-    return once.select("group_id", "order_id", *_ORDER, "discount", level=ibis.literal(level))
+    once = grouped.aggregate(**{name: used[name].max() for name in _FOLLOWED}, discount=_.discount.sum())
+    return once.mutate(level=ibis.literal(level)).select(*columns)
 
 
-def order_sums(orders: ir.Table, paid: ir.Table | None, period: Period) -> ir.Table:
+def order_sums(orders: ir.Table, period: Period) -> ir.Table:
     """What the orders of each group, paid in the period, add up to, by bucket of users.
 
     Parameters
     ----------
     orders
         From ``orders_by_level`` or ``orders_by_depth``.
-    paid
-        All paid orders: a new buyer's order is the first of them; None leaves new buyers uncounted (null).
 
     Returns
     -------
     ibis.Table
         One row per level, group_id and user_bucket: order_count, amount_count (orders with an amount), gross_amount,
-        coupon_discount_amount, paid_amount, refund_amount, profit_amount; buyer_count, new_buyer_count (users whose
-        first paid order is among these); gross_squares and order_squares (sums over users of their squared gross
-        amount and number of orders). Orders without a user are in the sums of orders only.
+        coupon_discount_amount, paid_amount, refund_amount, profit_amount.
     """
-    chosen = paid_in_period(orders, period)
-    if paid is None:
-        is_new = ibis.null("int64")
-    else:
-        chosen = chosen.left_join(first_payments(paid), "user_id")
-        is_new = (chosen.paid_ms == chosen.first_paid_ms).fill_null(False).cast("int64")
-    by_user = (
-        chosen.mutate(is_new=is_new)
-        .group_by([*_GROUP, "user_bucket", "user_id"])
+    return (
+        paid_in_period(orders, period)
+        .group_by([*_GROUP, "user_bucket"])
         .aggregate(
-            orders=_.count(),
-            amounts=_.gross_amount.count(),
-            gross=_.gross_amount.sum(),
-            discount=_.discount.sum(),
-            paid=_.paid_amount.sum(),
-            refund=_.refund_amount.sum(),
-            profit=_.profit_amount.sum(),
-            is_new=_.is_new.max(),
+            order_count=_.count(),
+            amount_count=_.gross_amount.count(),
+            gross_amount=_.gross_amount.sum(),
+            coupon_discount_amount=_.discount.sum(),
+            paid_amount=_.paid_amount.sum(),
+            refund_amount=_.refund_amount.sum(),
+            profit_amount=_.profit_amount.sum(),
         )
-    )
-    known = by_user.user_id.notnull()
-    return by_user.group_by([*_GROUP, "user_bucket"]).aggregate(
-        order_count=_.orders.sum(),
-        amount_count=_.amounts.sum(),
-        gross_amount=_.gross.sum(),
-        coupon_discount_amount=_.discount.sum(),
-        paid_amount=_.paid.sum(),
-        refund_amount=_.refund.sum(),
-        profit_amount=_.profit.sum(),
-        buyer_count=known.cast("int64").sum(),
-        new_buyer_count=_.is_new.sum(),
-        gross_squares=ibis.cases((known, _.gross * _.gross)).sum(),
-        order_squares=ibis.cases((known, (_.orders * _.orders).cast("float64"))).sum(),
     )
 
 
@@ -257,8 +283,8 @@ def first_uses(orders: ir.Table, period: Period) -> ir.Table:
     return origins.filter(origins.origin_ms >= period.start_ms, origins.origin_ms < period.end_ms)
 
 
-def repurchase_exits(orders: ir.Table, paid: ir.Table, period: Period, days: Sequence[int]) -> ir.Table:
-    """When do buyers of each group pay again on a later local day? Counts by day since the first use.
+def buyer_exits(orders: ir.Table, period: Period, days: Sequence[int]) -> ir.Table:
+    """Who buys in each group, and when do buyers pay again on a later local day? Counts by day since the first use.
 
     Day d reaches from d to d + 1 times 24 hours after the first use; a buyer is followed on it if all of it lies before
     the end of the data.
@@ -274,46 +300,48 @@ def repurchase_exits(orders: ir.Table, paid: ir.Table, period: Period, days: Seq
     -------
     ibis.Table
         One row per level, group_id, ``exit_day`` (of the next payment, or the first day not followed, whichever is
-        earlier) and ``is_repurchase``: buyer_count, and for each W ``eligible_<W>`` (W days have elapsed) and
-        ``repurchased_<W>`` (of these, paid again before origin + W days).
-
-    Notes
-    -----
-    The next payment is looked up by the day of the first use, which is one join on equal keys where comparing every
-    order with every later one multiplies rows.
+        earlier) and ``is_repurchase``. Of buyers whose first use lies in the period: origin_count, and for each W
+        ``eligible_<W>`` (W days have elapsed) and ``repurchased_<W>`` (of these, paid again before origin + W days);
+        ``exit_day`` is null and all these are 0 for the others. Of buyers with an order paid in the period: buyer_count,
+        new_buyer_count (users whose first paid order is among these), buyer_amount and buyer_squares (sums over users
+        of their gross amount and of its square).
     """
-    later = _later_payments(paid, period)
-    origins = first_uses(orders, period).mutate(local_day=local_day(_.origin_ms, period))
-    joined = origins.left_join(later, ["user_id", "local_day"])
-    followed = ((period.data_end_ms - joined.origin_ms) // DAY_MS).cast("int64")
-    again = ((joined.next_ms - joined.origin_ms) // DAY_MS).cast("int64")
-    is_repurchase = (again < followed).fill_null(False)
-    timed = joined.select(
+    known = orders.filter(orders.user_id.notnull())
+    inside = (known.paid_ms >= period.start_ms) & (known.paid_ms < period.end_ms)
+    by_user = known.group_by([*_GROUP, "user_id"]).aggregate(
+        origin_ms=known.paid_ms.min(),
+        next_ms=known.next_ms.min(),
+        orders=inside.cast("int64").sum(),
+        gross=known.gross_amount.sum(where=inside),
+        is_new=(known.is_first & inside).cast("int64").max(),
+    )
+    is_origin = (by_user.origin_ms >= period.start_ms) & (by_user.origin_ms < period.end_ms)
+    followed = ((period.data_end_ms - by_user.origin_ms) // DAY_MS).cast("int64")
+    again = ((by_user.next_ms - by_user.origin_ms) // DAY_MS).cast("int64")
+    is_repurchase = is_origin & (again < followed).fill_null(False)
+    timed = by_user.filter(is_origin | (by_user.orders > 0)).select(
         *_GROUP,
+        is_origin=is_origin,
         followed=followed,
         again=again,
         is_repurchase=is_repurchase,
-        exit_day=is_repurchase.ifelse(again, followed),
+        exit_day=ibis.cases((is_repurchase, again), (is_origin, followed)),
+        is_buyer=(by_user.orders > 0).cast("int64"),
+        is_new=by_user.is_new,
+        gross=by_user.gross.cast("float64").fill_null(0.0),
     )
     counts = {}
     for window in days:
-        elapsed = _.followed >= window
+        elapsed = timed.is_origin & (timed.followed >= window)
         counts[f"eligible_{window}"] = elapsed.cast("int64").sum()
-        counts[f"repurchased_{window}"] = (elapsed & (_.again < window)).fill_null(False).cast("int64").sum()
-    return timed.group_by([*_GROUP, "exit_day", "is_repurchase"]).aggregate(buyer_count=_.count(), **counts)
-
-
-def _later_payments(paid: ir.Table, period: Period) -> ir.Table:
-    """For each user and local day with a payment, the first payment on a later one (null: none)."""
-    known = paid.filter(paid.user_id.notnull())
-    daily = known.group_by(["user_id", local_day(known.paid_ms, period).name("local_day")]).aggregate(
-        day_ms=_.paid_ms.min()
-    )
-    # nullif: ClickHouse says "none" only of what can be null
-    return daily.select(
-        "user_id",
-        "local_day",
-        next_ms=daily.day_ms.nullif(0).lead().over(group_by="user_id", order_by="local_day"),
+        counts[f"repurchased_{window}"] = (elapsed & (timed.again < window)).fill_null(False).cast("int64").sum()
+    return timed.group_by([*_GROUP, "exit_day", "is_repurchase"]).aggregate(
+        origin_count=timed.is_origin.cast("int64").sum(),
+        **counts,
+        buyer_count=timed.is_buyer.sum(),
+        new_buyer_count=timed.is_new.sum(),
+        buyer_amount=timed.gross.sum(),
+        buyer_squares=(timed.gross * timed.gross).sum(),
     )
 
 
@@ -342,26 +370,31 @@ def active_days(orders: ir.Table, events: ir.Table, period: Period, window: int)
     return by_user.group_by(list(_GROUP)).aggregate(active_user_count=_.count(), active_day_count=_.days.sum())
 
 
-def category_amounts(
-    orders: ir.Table, paid: ir.Table, lines: ir.Table, products: ir.Table | None, period: Period
-) -> ir.Table:
-    """Across which categories is each group used? Amounts before discounts of orders paid in the period.
-
-    Returns
-    -------
-    ibis.Table
-        One row per level, group_id and category with a positive amount: amount. ``level`` ``shop`` holds all paid orders of the period. A line
-        without a category has its product's, else ``(unknown)``.
-    """
+def categorised_lines(lines: ir.Table, products: ir.Table | None) -> ir.Table:
+    """Order lines with a category each: their own, else their product's, else ``(unknown)``; order_id, category, amount."""
     named = lines.select("order_id", "product_id", "category", "amount")
     if products is not None:
         known = products.select("product_id", own_category=products.category)
         joined = named.left_join(known, "product_id")
         named = joined.select("order_id", "amount", category=ibis.coalesce(joined.category, joined.own_category))
-    named = named.select("order_id", "amount", category=named.category.fill_null(UNKNOWN))
-    every = paid_in_period(paid, period).select(
-        "order_id", level=ibis.literal("shop"), group_id=ibis.literal(ALL_COUPONS)
-    )
-    chosen = ibis.union(every, paid_in_period(orders, period).select("order_id", *_GROUP))
-    summed = named.inner_join(chosen, "order_id").group_by([*_GROUP, "category"]).aggregate(amount=_.amount.sum())
+    return named.select("order_id", "amount", category=named.category.fill_null(UNKNOWN))
+
+
+def category_amounts(orders: ir.Table, lines: ir.Table, period: Period) -> ir.Table:
+    """Across which categories is each group used? Amounts before discounts of orders paid in the period.
+
+    Parameters
+    ----------
+    orders
+        From ``orders_by_level``.
+    lines
+        From ``categorised_lines``.
+
+    Returns
+    -------
+    ibis.Table
+        One row per level, group_id and category with a positive amount: amount.
+    """
+    chosen = paid_in_period(orders, period).select("order_id", *_GROUP)
+    summed = lines.inner_join(chosen, "order_id").group_by([*_GROUP, "category"]).aggregate(amount=_.amount.sum())
     return summed.filter(summed.amount > 0)

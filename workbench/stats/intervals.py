@@ -12,6 +12,8 @@ Floats = NDArray[np.float64]
 _BLOCK = 1_000  # ratios at a time, so that memory does not grow with their number
 MINIMUM_EFFECTIVE = 50
 """Below this many effective buyers no interval of money is given."""
+MINIMUM_ENTROPY = 100
+"""Draws below which the interval of an entropy covers too little."""
 
 
 @dataclass(frozen=True)
@@ -158,3 +160,38 @@ def _checked(confidence_level: float) -> float:
     if not 0 < confidence_level < 1:
         raise ParameterError(f"confidence_level is {confidence_level}; it lies strictly between 0 and 1, such as 0.95.")
     return confidence_level
+
+
+def entropy_interval(
+    entropy: ArrayLike, squares: ArrayLike, categories: ArrayLike, draws: ArrayLike, *, confidence_level: float = 0.95
+) -> tuple[Floats, Floats]:
+    """Interval of the entropy -sum p ln p of the shares from which so many draws were made.
+
+    Parameters
+    ----------
+    entropy, squares
+        Of the shares found, in nats: -sum p ln p, and sum p (ln p)^2; shape (groups,).
+    categories
+        Categories found.
+    draws
+        Independent draws, such as effective buyers.
+    confidence_level
+        Coverage wanted.
+
+    Returns
+    -------
+    numpy.ndarray, numpy.ndarray
+        Lower and upper bound, shape (groups,), the entropy found between them; NaN below ``MINIMUM_ENTROPY`` draws.
+
+    Notes
+    -----
+    The entropy of a sample is too low by some (categories - 1) / (2 draws) (Miller, 1955), by which the interval is
+    shifted; the second term of the variance (Harris, 1975) counts where all categories are drawn about alike, and the
+    first one vanishes.
+    """
+    found, second, cells, count = (np.asarray(one, dtype=float) for one in (entropy, squares, categories, draws))
+    count = np.where(count >= MINIMUM_ENTROPY, count, np.nan)
+    unseen = (cells - 1) / (2 * count)
+    spread = np.sqrt((np.maximum(second - found**2, 0) + unseen) / count)
+    half = stats.norm.ppf(0.5 + confidence_level / 2) * spread
+    return found + np.minimum(unseen - half, 0), found + unseen + half
