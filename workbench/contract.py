@@ -104,7 +104,7 @@ _TABLES = (
         other_discount_amount     amount  optional  taken off otherwise
         platform_discount_amount  amount  optional  part of the two discounts that the platform pays
         refund_amount             amount  optional  paid back
-        cost_amount               amount  optional  cost of the goods
+        cost_amount               amount  optional  cost of the goods; empty: not known, counts as 0 and is warned of
         shipping_cost_amount      amount  optional  cost of shipping
         platform_fee_amount       amount  optional  fee of the platform
         channel                   text    optional  channel of the order
@@ -147,7 +147,7 @@ _TABLES = (
         coupon_id   id      required  key
         name        text    optional  name shown in reports
         kind        text    optional  full reduction, percentage, new customer, free order, invitation, ...
-        face_value  amount  optional  amount off, or the largest amount off of a percentage
+        face_value  amount  optional  amount off; of kind percentage: up to 1 the share, above 1 the most it takes off
         min_spend   amount  optional  gross amount from which it may be used
         """,
     ),

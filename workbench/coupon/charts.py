@@ -446,16 +446,22 @@ def money_picture(analysis: Analysis) -> alt.LayerChart | None:
         "incremental_paid_amount": say(lang, "paid amount", "实付"),
         "incremental_profit": say(lang, "profit", "利润"),
     }
+    several = money["coupon_id"].duplicated(keep=False).to_numpy()
+    labels = [
+        f"{names.get(row['coupon_id'], row['coupon_id'])}"
+        + (f" · {row['experiment_id']} · {row['variant']}" if again else "")
+        for row, again in zip(money.to_dict("records"), several, strict=True)
+    ]
     rows = [
         {
-            "coupon": f"{names.get(row['coupon_id'], row['coupon_id'])}",
+            "coupon": label,
             "measure": words[column],
             "amount": row[column],
             "lower": row[f"{column}_ci_lower"],
             "upper": row[f"{column}_ci_upper"],
             "zero": 0,
         }
-        for row in money.to_dict("records")
+        for label, row in zip(labels, money.to_dict("records"), strict=True)
         for column in words
         if row[f"{column}_ci_lower"] == row[f"{column}_ci_lower"]
     ]

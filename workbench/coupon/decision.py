@@ -35,6 +35,7 @@ def decision_rows(
     subsidy_limit: float,
     about_when: Collection[str] = (),
     unread: Collection[str] = (),
+    unmeasured: Collection[str] = (),
 ) -> pd.DataFrame:
     """One row per coupon, the most discount first.
 
@@ -54,6 +55,8 @@ def decision_rows(
         Coupons whose only experiment gives them to both arms, at different moments.
     unread
         Coupons whose experiment has no control or no treatment in the period.
+    unmeasured
+        Coupons whose experiments are not read, because the source has none of the outcomes asked for.
 
     Returns
     -------
@@ -65,9 +68,11 @@ def decision_rows(
         - ``change``: it lies below 0, but orders surely rose, and there is a face value at which it would pay
           (``lower_face_value``);
         - ``stop``: it lies below 0 otherwise (``profit_down``);
-        - ``test``: it includes 0 (``sells_profit_open`` where orders surely rose, else ``not_settled``), the experiment is not valid (``experiment_not_valid``), has no
-          profit (``no_profit``), there is none (``no_experiment``), or only one that gives it to both arms
-          (``about_when``) or cannot be read (``experiment_unread``); experiments that contradict each other (``conflicting``). Never keep or stop without an experiment.
+        - ``test``: it includes 0 (``sells_profit_open`` where orders surely rose, else ``not_settled``), the experiment
+          is not valid (``experiment_not_valid``), has no profit (``no_profit``), or one that is too high, as too many
+          orders have no cost (``costs_missing``); there is none (``no_experiment``), or only one that gives it to both
+          arms (``about_when``) or cannot be read (``experiment_unread``); experiments contradict each other
+          (``conflicting``). Never keep or stop without an experiment.
           ``units_needed`` users (both arms), in ``days_needed``, of whom ``holdout_share`` get no coupon.
     """
     coupons = card[card["level"] == "coupon"]
@@ -88,7 +93,8 @@ def decision_rows(
         plan = {name: plan.get(name, np.nan) for name in ("units_needed", "days_needed", "holdout_share")}
         if tested.empty:
             own = str(coupon["coupon_id"])
-            reason = "about_when" if own in about_when else "experiment_unread" if own in unread else "no_experiment"
+            groups = {"about_when": about_when, "experiment_unread": unread, "no_profit": unmeasured}
+            reason = next((name for name, group in groups.items() if own in group), "no_experiment")
             rows.append(row | plan | {"decision": "test", "reason": reason, "evidence": "descriptive"})
             continue
         best = _clearest(tested)
@@ -129,10 +135,8 @@ def _clearest(tested: pd.DataFrame) -> dict:
 
 
 def _decided(money: dict, coupon: dict, subsidy_limit: float) -> tuple[str, str]:
-    if money["reason"] == "experiment_not_valid":
-        return "test", "experiment_not_valid"
-    if money["reason"] == "conflicting":
-        return "test", "conflicting"
+    if money["reason"] in ("experiment_not_valid", "conflicting", "costs_missing"):
+        return "test", money["reason"]
     lower, upper = money["incremental_profit_ci_lower"], money["incremental_profit_ci_upper"]
     if not np.isfinite([lower, upper]).all():
         return "test", "no_profit"

@@ -108,6 +108,18 @@ def _advice(row: dict, lang: Language) -> str:
         )
     if row["decision"] == "stop":
         return say(lang, f"Stop {name}: it costs more than it brings.", f"停止 {name}：成本高于收益。")
+    if row["reason"] == "costs_missing":
+        return say(
+            lang,
+            f"Fill in the cost of orders, or give margin_rate, before deciding on {name}.",
+            f"先补齐订单成本或给出 margin_rate，再决定 {name}。",
+        )
+    if row["reason"] == "no_profit":
+        return say(
+            lang,
+            f"{name} has an experiment, but no profit from it: give cost_amount or margin_rate, or let more windows elapse.",
+            f"{name} 已有实验但得不出利润：请提供 cost_amount 或 margin_rate，或等待更多用户观察期满。",
+        )
     if row["units_needed"] != row["units_needed"]:
         return say(
             lang,
@@ -150,6 +162,10 @@ def _decided(row: dict, lang: Language) -> Finding:
         "not_settled": ("the intervals of its incremental orders and profit include 0", "增量订单与利润区间均包含 0"),
         "experiment_not_valid": ("its experiment failed a check", "其实验未通过检查"),
         "no_profit": ("its experiment gives no profit with an interval", "其实验无法给出利润区间"),
+        "costs_missing": (
+            "too many paid orders have no cost, which makes profits too high",
+            "过多已支付订单没有成本，利润偏高",
+        ),
         "no_experiment": ("nothing says what would have happened without it", "无从知道没有它会怎样"),
         "experiment_unread": (
             "its experiment has no control or no treatment in the period",
@@ -209,9 +225,9 @@ def _money(row: dict, decisions: pd.DataFrame, lang: Language) -> list[Finding]:
         naive, real = (f"{row[one]:.2f}".replace("-", "−") for one in ("naive_roi", "incremental_roi"))
         text = say(
             lang,
-            f"{name} ({row['experiment_id']}, {row['variant']}): each unit of discount brought {real} of profit beyond the control's; "
+            f"{name} ({row['experiment_id']}, {row['variant']}): each unit of discount that the shop bore brought {real} of profit beyond the control's; "
             f"revenue by discount, {naive}, counts orders that would have come anyway.",
-            f"{name}（{row['experiment_id']}，{row['variant']}）：每 1 元减免带来 {real} 元增量利润；用券实付 ÷ 减免的 {naive} 包含原本就会发生的订单。",
+            f"{name}（{row['experiment_id']}，{row['variant']}）：店铺承担的每 1 元减免带来 {real} 元增量利润；用券实付 ÷ 减免的 {naive} 包含原本就会发生的订单。",
         )
         found.append(
             Finding("incremental_roi", text, Cell("coupon_money", key, "incremental_roi"), row["incremental_roi"])

@@ -5,7 +5,7 @@ import pandas as pd
 
 from workbench.analysis import Analysis
 from workbench.experiment.effects import DECIDING
-from workbench.experiment.words import outcome_words
+from workbench.experiment.words import VERDICT_WORDS, outcome_words
 from workbench.language import Language, format_rate, say, wrap
 
 _GREY = "#8b929b"
@@ -24,7 +24,7 @@ def outcome_picture(analysis: Analysis) -> alt.FacetChart | None:
     """Every outcome in the primary window, one panel for each arm."""
     effects = analysis.tables["experiment_effect"]
     days = effects.loc[effects["is_primary"].astype(bool), ["experiment_id", "variant", "outcome_days"]]
-    rows = _drawable(effects.merge(days, on=["experiment_id", "variant", "outcome_days"]), analysis.lang)
+    rows = _drawable(effects.merge(days, on=["experiment_id", "variant", "outcome_days"]), analysis)
     if rows.empty:
         return None
     layers = _marks(rows, "measured", analysis.lang)
@@ -96,15 +96,29 @@ def _arms(rows: pd.DataFrame) -> pd.Series:
 def _primary(analysis: Analysis) -> pd.DataFrame:
     effects = analysis.tables["experiment_effect"]
     primary = effects.loc[effects["is_primary"].astype(bool), ["experiment_id", "variant", "outcome", "outcome_days"]]
-    return _drawable(effects.merge(primary), analysis.lang)
+    return _drawable(effects.merge(primary), analysis)
 
 
-def _drawable(rows: pd.DataFrame, lang: Language) -> pd.DataFrame:
-    """Raw and adjusted rows that have an interval in per cent; without the post-stratified, which the table has."""
-    rows = rows[rows["relative_ci_lower"].notna() & rows["adjustment"].isin(["none", DECIDING])]
+def _drawable(rows: pd.DataFrame, analysis: Analysis) -> pd.DataFrame:
+    """Raw and adjusted rows in per cent of the control; without the post-stratified, which the table has.
+
+    ``lower`` and ``upper`` are the interval of the difference on which verdicts rest, divided by the control's
+    unadjusted mean. The delta method's relative interval also knows the chance in that mean, and near 0 would say
+    something else than the verdict.
+    """
+    lang, key = analysis.lang, ["experiment_id", "variant", "outcome", "outcome_days"]
+    raw = rows.loc[rows["adjustment"] == "none", [*key, "mean_control"]].rename(columns={"mean_control": "base"})
+    rows = rows[rows["adjustment"].isin(["none", DECIDING])].merge(raw, on=key)
+    rows = rows[rows["adjusted_ci_lower"].notna() & (rows["base"] > 0)]
+    verdicts = analysis.tables["experiment_verdict"]
+    unjudged = verdicts.loc[verdicts["verdict"].isin(["broken", "none"]), ["experiment_id", "variant", "verdict"]]
+    verdict = rows[["experiment_id", "variant"]].merge(unjudged, how="left")["verdict"].to_numpy()
     words = {"none": say(lang, "raw", "原始"), DECIDING: say(lang, "adjusted", "调整后")}
+    warned = {one: say(lang, " ({})", "（{}）").format(say(lang, *VERDICT_WORDS[one])) for one in ("broken", "none")}
     return rows.assign(
-        arm=_arms(rows),
+        arm=[f"{arm}{warned.get(one, '')}" for arm, one in zip(_arms(rows), verdict, strict=True)],
+        lower=rows["adjusted_ci_lower"] / rows["base"],
+        upper=rows["adjusted_ci_upper"] / rows["base"],
         measured=[outcome_words(one, lang) for one in rows["outcome"]],
         kind=rows["adjustment"].map(words),
         zero=0,
@@ -125,13 +139,13 @@ def _marks(rows: pd.DataFrame, column: str, lang: Language) -> list[alt.Chart]:
         alt.Tooltip("measured:N", title=say(lang, "measured", "指标")),
         alt.Tooltip("kind:N", title=say(lang, "estimate", "估计")),
         alt.Tooltip("relative_estimate:Q", title=change, format="+.1%"),
-        alt.Tooltip("relative_ci_lower:Q", title=say(lang, "lower", "下限"), format="+.1%"),
-        alt.Tooltip("relative_ci_upper:Q", title=say(lang, "upper", "上限"), format="+.1%"),
+        alt.Tooltip("lower:Q", title=say(lang, "lower", "下限"), format="+.1%"),
+        alt.Tooltip("upper:Q", title=say(lang, "upper", "上限"), format="+.1%"),
         alt.Tooltip("estimate:Q", title=say(lang, "difference per user", "人均差值"), format="+.4f"),
     ]
-    x = alt.X("relative_ci_lower:Q", title=change, axis=alt.Axis(format="+.0%", tickCount=5))
+    x = alt.X("lower:Q", title=change, axis=alt.Axis(format="+.0%", tickCount=5))
     return [
-        base.mark_rule(strokeWidth=3, opacity=0.5).encode(x=x, x2="relative_ci_upper:Q"),
+        base.mark_rule(strokeWidth=3, opacity=0.5).encode(x=x, x2="upper:Q"),
         base.mark_point(filled=True, size=55, opacity=1).encode(x="relative_estimate:Q", tooltip=tips),
         alt.Chart(rows).mark_rule(color=_GREY, strokeDash=_DASHES).encode(x="zero:Q"),
     ]
@@ -166,7 +180,8 @@ def _measured(analysis: Analysis) -> str:
     days = ", ".join(str(one) for one in windows)
     told = say(
         lang,
-        f"{days} days after assignment; lines: intervals; adjusted: by the time before. ",
-        f"分组后 {days} 天；横线：区间；调整：按分组前数据。",
+        f"{days} days after assignment; lines: intervals of the difference, several arms allowed for, in per cent of "
+        "the control's mean; adjusted: by the time before. ",
+        f"分组后 {days} 天；横线：差值区间（按多组校正）÷ 对照组均值；调整：按分组前数据。",
     )
     return told + analysis.period.words

@@ -26,6 +26,10 @@ REASON_WORDS: Mapping[str, tuple[str, str]] = {
         "one user's past alone decides the adjustment",
         "调整仅由一名用户的过往决定",
     ),
+    "costs_missing": (
+        "too many paid orders have no cost, which makes profits too high",
+        "过多已支付订单没有成本，利润偏高",
+    ),
     "no_variation": ("nobody bought, or all did alike", "没有人购买，或人人相同"),
 }
 

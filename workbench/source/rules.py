@@ -151,6 +151,15 @@ def _amount_rules(name: str, table: ir.Table) -> Iterator[RowRule]:
             "no amount; such orders are left out of amounts and averages. Where all are null, money tables are off.",
             "没有金额；这些订单不计入金额与均值。若全部为空，则不计算金额。",
         )
+        cost = table[RAW + "cost_amount"] if RAW + "cost_amount" in table.columns else None
+        yield RowRule(
+            "no_cost",
+            "cost_amount",
+            "warned",
+            table.paid_ms.notnull() & table.gross_amount.notnull() & _is_blank(table.cost_amount, cost),
+            "the paid order has no cost; it counts as 0, and profits are too high. Fill it in, or give margin_rate.",
+            "已支付订单没有成本，按 0 计，利润偏高；请补齐，或给出 margin_rate。",
+        )
     if name == "coupon_grants":
         yield RowRule(
             "redeemed_before_granted",

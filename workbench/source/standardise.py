@@ -239,7 +239,7 @@ def _converted(
         if (
             column.need == "optional"
             and column.type == "amount"
-            and column.name not in ("face_value", "min_spend", "discount_amount")
+            and column.name not in ("face_value", "min_spend", "discount_amount", "cost_amount")
         ):
             number = number.fill_null(0.0)
         return (number.round().cast("int64") if column.type == "integer" else number), []
