@@ -12,10 +12,10 @@ report: setup $(SAMPLE)/truth.json  ## sample shop, the notebooks, one page that
 	@$(BIN)/workbench batch notebooks/plan.yml --out $(OUT)
 
 test: setup-tests  ## the tests, without those that take long
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 test-all: setup-tests  ## all tests, as continuous integration runs them
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: setup-tests  ## format, lint, types
 	$(BIN)/ruff format --check .
@@ -26,6 +26,7 @@ bench: setup-tests  ## speed and memory beside their floors and limits; LARGE=1 
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/attribution.py $(if $(LARGE),--large)
 	$(BIN)/python benchmarks/markov.py
+	$(BIN)/python benchmarks/funnel.py $(if $(LARGE),--large)
 
 lab: setup $(SAMPLE)/truth.json  ## JupyterLab on the notebooks
 	$(BIN)/workbench lab

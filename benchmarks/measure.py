@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 RESULTS = Path("out/bench.json")
-SECTIONS = ("commands", "attribution", "markov")
+SECTIONS = ("commands", "attribution", "markov", "funnel", "coupons")
 MEMORY_LIMIT, THREADS = "2GB", 2
 
 
