@@ -146,7 +146,8 @@ def _by_chance(measured: pd.DataFrame, share: str, truth: Mapping[str, Any]) -> 
 def _rank_correlation(slots: pd.DataFrame) -> float:
     if (slots.nunique() < 2).any():
         return float("nan")
-    return float(stats.spearmanr(slots["model"], slots["true"]).statistic)
+    shares = slots.round(12)  # equal shares differ by rounding, which must not rank them
+    return float(stats.spearmanr(shares["model"], shares["true"]).statistic)
 
 
 def _planted(truth: Mapping[str, Any], story: str, error: pd.Series) -> list[str]:
