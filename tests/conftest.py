@@ -4,19 +4,46 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 CHROMIUM = shutil.which("chromium")
+# What libraries tell each other with every query; to write it down 116,000 times takes a run some 20 seconds.
+LIBRARIES_TALK = (
+    "ignore:fetch_arrow_table\\(\\) is deprecated:DeprecationWarning:ibis",
+    "ignore:The 'future.infer_string' option is deprecated:DeprecationWarning:ibis",
+)
+
+
+def pytest_configure(config):
+    for one in LIBRARIES_TALK:
+        config.addinivalue_line("filterwarnings", one)
 
 
 @pytest.fixture(scope="session")
-def sample_folder(tmp_path_factory) -> Path:
+def once(tmp_path_factory):
+    """Makes a thing once for all processes of a test run: ``once(name, make)`` gives what ``make(folder)`` gave."""
+    from once import Once
+
+    return Once(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="session")
+def sample_folder(once) -> Path:
     """The sample shop, made once."""
     from workbench.source.simulate import simulate_shop
 
-    return simulate_shop(tmp_path_factory.mktemp("sample") / "sample")
+    return once("sample", simulate_shop)
+
+
+@pytest.fixture(scope="session")
+def small_folder(once) -> Path:
+    """The same story told by 1,500 users."""
+    from workbench.source.simulate import simulate_shop
+
+    return once("small", lambda folder: simulate_shop(folder, users=1_500))
 
 
 @pytest.fixture(scope="session")
@@ -34,14 +61,12 @@ def sample(sample_folder):
 
 
 @pytest.fixture(scope="session")
-def analysed(sample):
-    """Runs an analysis of the sample shop with its defaults, once for each language."""
-    found = {}
+def analysed(sample, once):
+    """Runs an analysis of the sample shop, with its defaults or as asked, once for each language and each wish."""
 
-    def run(analyse, lang="en"):
-        if (analyse, lang) not in found:
-            found[analyse, lang] = analyse(sample, timezone="Asia/Shanghai", lang=lang)
-        return found[analyse, lang]
+    def run(analyse, lang="en", **asked):
+        name = quote(f"{analyse.__name__} {lang} {asked}", safe="")
+        return once(name, lambda _folder: analyse(sample, timezone="Asia/Shanghai", lang=lang, **asked))
 
     return run
 

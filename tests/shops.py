@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from workbench import Shop, open_shop
+
 
 def at(text: str) -> pd.Timestamp:
     """A UTC instant."""
@@ -28,3 +30,14 @@ def write_shop(folder: Path, *, csv: bool = False, **tables: pd.DataFrame) -> Pa
         else:
             table.to_parquet(folder / f"{name}.parquet", index=False)
     return folder
+
+
+def small(folder: Path, *rows: tuple, orders: list[tuple] | None = None, mapping: str | None = None) -> Shop:
+    """A shop of these events (user_id, event_at, event, slot_id) and orders, opened."""
+    tables = {"events": frame("user_id event_at event slot_id", *rows)}
+    if orders is not None:
+        tables["orders"] = frame("order_id user_id submitted_at paid_at gross_amount", *orders)
+    written = write_shop(folder / "shop", **tables)
+    if mapping:
+        (written / "mapping.yml").write_text(mapping)
+    return open_shop(written)

@@ -1,4 +1,4 @@
-"""One notebook, run whole on DuckDB and on ClickHouse in this process, writes the same tables."""
+"""One analysis, on DuckDB and on ClickHouse in this process, gives the same tables; so do whole notebooks."""
 
 import pandas as pd
 import pyarrow as pa
@@ -8,38 +8,54 @@ from shops import frame, write_shop
 
 from workbench import open_shop
 from workbench.channel import compare_channels
+from workbench.coupon import evaluate_coupons
+from workbench.experiment import read_experiments
 from workbench.report.run import run_notebook
 from workbench.slot import attribute_slots
-from workbench.source.simulate import simulate_shop
+
+NEEDS_CHDB = "chdb is not installed: pip install 'workbench[engines-test]'"
 
 
-@pytest.fixture(scope="module")
-def small_shop(tmp_path_factory):
-    return simulate_shop(tmp_path_factory.mktemp("shops") / "small", users=1_500)
+def same_tables(duckdb, clickhouse, where):
+    assert duckdb.keys() == clickhouse.keys()
+    assert any(len(table) for table in duckdb.values())
+    for name, table in duckdb.items():
+        pd.testing.assert_frame_equal(table, clickhouse[name], rtol=0, atol=1e-9, obj=f"{where}/{name}")
 
 
 @pytest.mark.engine
 @pytest.mark.parametrize(
+    "analyse",
+    [attribute_slots, compare_channels, evaluate_coupons, pytest.param(read_experiments, marks=pytest.mark.slow)],
+)
+def test_same_tables_on_duckdb_and_clickhouse(small_folder, analyse):
+    pytest.importorskip("chdb", reason=NEEDS_CHDB)
+    tables = [
+        analyse(open_shop(source), timezone="Asia/Shanghai").tables
+        for source in (small_folder, f"chdb://{small_folder}")
+    ]
+    same_tables(*tables, analyse.__name__)
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+@pytest.mark.parametrize(
     "notebook", ["slot_attribution", "channel_comparison", "coupon_evaluation", "experiment_readout"]
 )
-def test_same_tables_on_duckdb_and_clickhouse(small_shop, tmp_path, notebook):
-    pytest.importorskip("chdb", reason="chdb is not installed: pip install 'workbench[engines-test]'")
-    parameters = {"timezone": "Asia/Shanghai"}
-    results = {}
-    for name, source in {"duckdb": small_shop, "clickhouse": f"chdb://{small_shop}"}.items():
-        result = run_notebook(notebook, source, tmp_path / name, parameters=parameters)
+def test_a_whole_notebook_writes_the_same_tables_on_both(small_folder, tmp_path, notebook):
+    pytest.importorskip("chdb", reason=NEEDS_CHDB)
+    written = []
+    for name, source in {"duckdb": small_folder, "clickhouse": f"chdb://{small_folder}"}.items():
+        result = run_notebook(notebook, source, tmp_path / name, parameters={"timezone": "Asia/Shanghai"})
         assert result.status == "done", result.error
-        results[name] = {path.name: pd.read_csv(path) for path in sorted((result.folder / "tables").glob("*.csv"))}
-    assert results["duckdb"].keys() == results["clickhouse"].keys()
-    assert any(len(table) for table in results["duckdb"].values())
-    for name, table in results["duckdb"].items():
-        pd.testing.assert_frame_equal(table, results["clickhouse"][name], rtol=0, atol=1e-9, obj=f"{notebook}/{name}")
+        written.append({path.name: pd.read_csv(path) for path in sorted((result.folder / "tables").glob("*.csv"))})
+    same_tables(*written, notebook)
 
 
 @pytest.fixture
 def on_both(tmp_path):
     """Opens the same folder on both engines."""
-    pytest.importorskip("chdb", reason="chdb is not installed: pip install 'workbench[engines-test]'")
+    pytest.importorskip("chdb", reason=NEEDS_CHDB)
 
     def opened(folder, mapping=None):
         return [open_shop(source, mapping) for source in (folder, f"chdb://{folder}")]

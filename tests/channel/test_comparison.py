@@ -10,8 +10,8 @@ from workbench.channel import charts, compare_channels
 from workbench.errors import ParameterError, TableError
 
 
-@pytest.fixture
-def shop(tmp_path):
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
     """Data reach from 1 March to 9 April 2026 (its last order), so 30 days have elapsed for who came by 11 March.
 
     u1 (ads, 1 March): buys on day 2 and day 12          u2 (ads, 2 March): buys on day 35, after its 30 days
@@ -19,7 +19,7 @@ def shop(tmp_path):
     """
     return open_shop(
         write_shop(
-            tmp_path / "shop",
+            tmp_path_factory.mktemp("made") / "shop",
             users=frame(
                 "user_id first_seen_at channel",
                 ("u1", "2026-03-01 08:00", "ads"),
@@ -151,8 +151,8 @@ def test_events_that_are_never_recorded_are_no_zeros(shop):
     assert any("never records begin_checkout, purchase" in note for note in analysis.notes)
 
 
-def test_the_young_channel_has_many_carts_and_few_orders(sample, truth):
-    analysis = compare_channels(sample, timezone="Asia/Shanghai")
+def test_the_young_channel_has_many_carts_and_few_orders(analysed, truth):
+    analysis = analysed(compare_channels)
     card = by_channel(analysis).drop("(unknown)")
     assert card["conversion_rate"].idxmin() == "social_video"
     leak = next(one for one in analysis.findings if one.name == "leakiest_step")
@@ -160,8 +160,8 @@ def test_the_young_channel_has_many_carts_and_few_orders(sample, truth):
     assert card["order_count"].sum() + 28 == pytest.approx(truth["users"] * 0.5, rel=0.1)
 
 
-def test_chinese_and_english_tell_the_same_numbers(sample):
-    english, chinese = (compare_channels(sample, lang=lang) for lang in ("en", "zh"))
+def test_chinese_and_english_tell_the_same_numbers(analysed):
+    english, chinese = (analysed(compare_channels, lang) for lang in ("en", "zh"))
     assert [one.name for one in english.findings] == [one.name for one in chinese.findings]
     assert [one.value for one in english.findings] == [one.value for one in chinese.findings]
     assert "转化" in chinese.headline.verdict

@@ -10,15 +10,15 @@ from workbench.coupon import charts, evaluate_coupons
 from workbench.errors import ParameterError
 
 
-@pytest.fixture
-def shop(tmp_path):
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
     """Coupon a: three grants, two used on paid orders, one on an unpaid order; order 2 stacks a and b.
 
     Order 4 carries no coupon. Data end after 15 April 2026.
     """
     return open_shop(
         write_shop(
-            tmp_path / "shop",
+            tmp_path_factory.mktemp("made") / "shop",
             orders=frame(
                 "order_id user_id submitted_at paid_at gross_amount coupon_discount_amount other_discount_amount",
                 (1, "u1", "2026-03-02", "2026-03-02", 100.0, 20.0, 0.0),
@@ -111,8 +111,8 @@ def test_a_period_without_orders_prints_no_zeros(shop):
     assert analysis.tables["coupon_scorecard"][["order_count", "subsidy_rate"]].isna().all().all()
 
 
-def test_the_invitation_coupon_stands_out(sample, truth):
-    analysis = evaluate_coupons(sample, timezone="Asia/Shanghai")
+def test_the_invitation_coupon_stands_out(analysed, truth):
+    analysis = analysed(evaluate_coupons)
     lowest = next(one for one in analysis.findings if one.name == "lowest_repurchase")
     card = analysis.tables["coupon_scorecard"].set_index("coupon_id")
     assert card.loc[lowest.cell.key["coupon_id"], "coupon_kind"] == "invitation"
@@ -133,9 +133,9 @@ def test_the_invitation_coupon_stands_out(sample, truth):
     assert "Decisions: " in analysis.headline.verdict
 
 
-def test_both_languages_draw(sample):
+def test_both_languages_draw(analysed):
     for lang in ("en", "zh"):
-        analysis = evaluate_coupons(sample, lang=lang)
+        analysis = analysed(evaluate_coupons, lang)
         assert charts.subsidy_picture(analysis, 0.2).to_dict()["title"]
         assert charts.usage_picture(analysis).to_dict()["title"]
         for picture in (charts.criteria_picture, charts.repurchase_picture, charts.depth_picture):
@@ -148,8 +148,8 @@ def test_subsidy_limit_is_checked(shop, limit):
         evaluate_coupons(shop, subsidy_limit=limit)
 
 
-def test_without_repurchase_windows_the_rest_stands(sample):
-    analysis = evaluate_coupons(sample, repurchase_days=[])
+def test_without_repurchase_windows_the_rest_stands(small_folder):
+    analysis = evaluate_coupons(open_shop(small_folder), repurchase_days=[])
     assert not [name for name in analysis.tables["coupon_scorecard"] if name.startswith("repurchase")]
     assert "Again" not in " ".join(analysis.headline.table.columns)
     assert charts.usage_picture(analysis) is None

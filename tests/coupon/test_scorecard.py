@@ -22,12 +22,12 @@ def order(number, user, paid, gross, discount, refund=0.0, cost=0.0):
     return number, user, paid, paid, gross, discount, 0.0, refund, cost
 
 
-@pytest.fixture
-def odd(tmp_path):
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
     """unused: given only. once: one order. back: its two orders were refunded. free: two orders paid with nothing."""
     return open_shop(
         write_shop(
-            tmp_path / "odd",
+            tmp_path_factory.mktemp("made") / "odd",
             orders=frame(
                 ORDERS,
                 order(1, "u1", "2026-03-02", 100.0, 10.0),
@@ -194,8 +194,8 @@ def test_the_curve_just_before_a_window_is_the_rate_of_buyers_watched_to_its_end
     assert compared >= 18
 
 
-def test_the_curve_rises_from_day_to_day(sample):
-    curves = evaluate_coupons(sample, timezone="Asia/Shanghai").tables["coupon_repurchase"]
+def test_the_curve_rises_from_day_to_day(analysed):
+    curves = analysed(evaluate_coupons).tables["coupon_repurchase"]
     for _, one in curves.groupby("coupon_id", dropna=False):
         assert one["day"].tolist() == list(range(1, len(one) + 1))
         assert one["repurchase_share"].is_monotonic_increasing

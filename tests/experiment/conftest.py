@@ -22,8 +22,8 @@ MONEY = [
 ]
 
 
-@pytest.fixture
-def shop_of(tmp_path):
+@pytest.fixture(scope="session")
+def shop_of(tmp_path_factory):
     """Opens a shop with these assignments (user, variant, time) of experiment ``e`` and orders (user, paid, amounts).
 
     Unpaid orders of nobody begin the data on 1 February and end them on 29 April 2026.
@@ -54,12 +54,12 @@ def shop_of(tmp_path):
             written["experiments"] = frame(
                 "experiment_id variant expected_share", *(("e", *one) for one in planned.items())
             )
-        return open_shop(write_shop(tmp_path / "shop", **written))
+        return open_shop(write_shop(tmp_path_factory.mktemp("opened") / "shop", **written))
 
     return opened
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def read():
     """Reads with short windows; gives the analysis."""
 

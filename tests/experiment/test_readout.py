@@ -26,7 +26,7 @@ def sale(user, gross, paid="2026-03-12", **more):
     return user, paid, {"gross_amount": float(gross), **more}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def hand(shop_of):
     """Four treated, four controls; the window is 7 days from noon of 10 March."""
     return shop_of(
@@ -161,7 +161,7 @@ def test_planned_shares(shop_of, read, pick, planned, shares, status):
 # -- three arms -------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def three(shop_of):
     """Control and three treatments of 40: nothing, a little, much."""
     rng = np.random.default_rng(8)

@@ -9,7 +9,6 @@ from shops import frame, write_shop
 
 from workbench import open_shop
 from workbench.metrics.slot_funnel import FUNNEL_STEPS, exposed_users, recorded_steps, slot_funnel
-from workbench.source.simulate import simulate_shop
 
 HOUR = 3_600_000
 START = pd.Timestamp("2026-03-01", tz="UTC")
@@ -174,11 +173,10 @@ def test_a_heavy_user_costs_no_more_than_his_rows(tmp_path):
 
 
 @pytest.mark.engine
-def test_both_engines_count_the_same(tmp_path):
+def test_both_engines_count_the_same(small_folder):
     pytest.importorskip("chdb", reason="chdb is not installed: pip install 'workbench[engines-test]'")
-    folder = simulate_shop(tmp_path / "shop", users=1_500)
     tables = []
-    for shop in (open_shop(folder), open_shop(f"chdb://{folder}")):
+    for shop in (open_shop(small_folder), open_shop(f"chdb://{small_folder}")):
         period = shop.period("2026-03-10", None, "Asia/Shanghai")
         for lazy in (
             slot_funnel(shop.events, shop.orders, period=period, lookback_hours=168),

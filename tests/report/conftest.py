@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from once import Once
 
 from workbench.report.run import RunResult, run_notebook
 
@@ -14,32 +15,38 @@ from report_places import NOTEBOOKS, SECRET  # noqa: E402 (found on the path jus
 
 
 @pytest.fixture(scope="session")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp(SECRET) / "spring_shop"
-    folder.mkdir()
-    return folder
+def source(once: Once) -> Path:
+    def make(folder: Path) -> Path:
+        (folder / "spring_shop").mkdir(parents=True)
+        return folder / "spring_shop"
+
+    return once(SECRET, make)
 
 
-@pytest.fixture(scope="session")
-def english(tmp_path_factory: pytest.TempPathFactory, source: Path) -> RunResult:
-    out = tmp_path_factory.mktemp("english")
-    result = run_notebook(NOTEBOOKS / "demo.ipynb", source, out, parameters={"start_date": "2026-01-01"})
+def demo(source: Path, out: Path, **asked: object) -> RunResult:
+    result = run_notebook(NOTEBOOKS / "demo.ipynb", source, out, **asked)
     assert result.status == "done", result.error
     return result
 
 
 @pytest.fixture(scope="session")
-def chinese(tmp_path_factory: pytest.TempPathFactory, source: Path) -> RunResult:
-    out = tmp_path_factory.mktemp("chinese")
-    result = run_notebook(NOTEBOOKS / "demo.ipynb", source, out, parameters={}, lang="zh")
-    assert result.status == "done", result.error
-    return result
+def english(once: Once, source: Path) -> RunResult:
+    return once("english", lambda out: demo(source, out, parameters={"start_date": "2026-01-01"}))
 
 
 @pytest.fixture(scope="session")
-def batch(tmp_path_factory: pytest.TempPathFactory, source: Path) -> SimpleNamespace:
+def chinese(once: Once, source: Path) -> RunResult:
+    return once("chinese", lambda out: demo(source, out, parameters={}, lang="zh"))
+
+
+@pytest.fixture(scope="session")
+def batch(once: Once, source: Path) -> SimpleNamespace:
     """A batch of four from the command line; "twice" failed after an earlier good run."""
-    out = tmp_path_factory.mktemp("batch")
+    return once("batch", lambda out: run_batch(source, out))
+
+
+def run_batch(source: Path, out: Path) -> SimpleNamespace:
+    out.mkdir()
     fails = NOTEBOOKS / "fails.ipynb"
     run_notebook(fails, source, out, parameters={"how": "not"}, name="twice")
     plan = out / "plan.yml"

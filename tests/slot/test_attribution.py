@@ -1,35 +1,28 @@
 """The slot tables by hand, closing to the cent, on the sample's planted stories, and in the face of bad input."""
 
 import math
+from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
-from shops import frame, write_shop
+from shops import frame, small, write_shop
 
 from workbench import open_shop
 from workbench.errors import ParameterError, TableError
+from workbench.metrics.journeys import JourneyRules, Sales
 from workbench.slot import attribute_slots
 from workbench.slot.attribution import DEFAULT_MODELS
 from workbench.slot.checks import MODELS
+from workbench.slot.credit import Weights, collect_target
 from workbench.slot.findings import rank_words
-from workbench.source.simulate import simulate_shop
-
-
-def small(tmp_path, *rows, orders=None, mapping=None):
-    tables = {"events": frame("user_id event_at event slot_id", *rows)}
-    if orders is not None:
-        tables["orders"] = frame("order_id user_id submitted_at paid_at gross_amount", *orders)
-    folder = write_shop(tmp_path / "shop", **tables)
-    if mapping:
-        (folder / "mapping.yml").write_text(mapping)
-    return open_shop(folder)
+from workbench.slot.shares import credit_tables, make_resampling
 
 
 @pytest.fixture(scope="module")
-def little(tmp_path_factory):
+def little(small_folder):
     """A simulated shop of 1,500 users."""
-    return open_shop(simulate_shop(tmp_path_factory.mktemp("shops") / "little", users=1_500))
+    return open_shop(small_folder)
 
 
 def test_metrics_by_hand(tmp_path):
@@ -206,6 +199,12 @@ def test_without_events_or_orders(tmp_path):
         attribute_slots(users_only)
 
 
+@pytest.fixture(scope="module")
+def one_view(tmp_path_factory):
+    """A shop in which one user saw one slot."""
+    return small(tmp_path_factory.mktemp("one"), ("u", "2026-03-01", "view_promotion", "s"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -237,10 +236,9 @@ def test_without_events_or_orders(tmp_path):
         ({"markov_states": 5000}, "solved exactly for at most 2000 states"),
     ],
 )
-def test_bad_arguments(tmp_path, arguments, words):
-    shop = small(tmp_path, ("u", "2026-03-01", "view_promotion", "s"))
+def test_bad_arguments(one_view, arguments, words):
     with pytest.raises(ParameterError) as error:
-        attribute_slots(shop, **arguments)
+        attribute_slots(one_view, **arguments)
     assert words in str(error.value)
 
 
@@ -277,11 +275,40 @@ def test_every_model_and_target_closes(little):
     assert any("equal split over the distinct slots" in note for note in analysis.notes)
 
 
+CREDITED = ["purchase", "add_to_cart"]
+
+
+@pytest.fixture(scope="module")
+def tables_of(little):
+    """The credit of that shop under one model, its differences and its ranks; the engine is asked once for all."""
+    sales = Sales(little.events, little.orders, little.order_lines, little.slots)
+    period, slots = little.period(None, None, "UTC"), little.collect(little.slots)["slot_id"].tolist()
+
+    @cache
+    def sums(by_bucket):
+        asked = {"models": MODELS, "weights": Weights(), "by_bucket": by_bucket, "confidence_level": 0.95}
+        return [collect_target(little, sales, JourneyRules(), target, period, **asked) for target in CREDITED]
+
+    def tables(model, replicates):
+        resampling = make_resampling(replicates, 0, 0.95)
+        asked = {"credit_to": "slot_id", "compared_model": model, "most_compared": 30}
+        found = credit_tables(sums(replicates > 0), [model], slots, resampling, **asked)
+        return dict(zip(("slot_credit", "slot_differences", "slot_ranks"), found, strict=True))
+
+    return tables
+
+
+@pytest.mark.parametrize(("model", "replicates"), [("markov", 200), ("shapley", 0)])
+def test_the_analysis_shows_these_tables(little, tables_of, model, replicates):
+    found = attribute_slots(little, models=[model], targets=CREDITED, bootstrap_replicates=replicates).tables
+    for name, table in tables_of(model, replicates).items():
+        pd.testing.assert_frame_equal(found[name], table, obj=name)
+
+
 @pytest.mark.parametrize("replicates", [0, 200])
 @pytest.mark.parametrize("model", MODELS)
-def test_ranks_and_differences_follow_the_shares_of_every_model(little, model, replicates):
-    targets = ["purchase", "add_to_cart"]
-    tables = attribute_slots(little, models=[model], targets=targets, bootstrap_replicates=replicates).tables
+def test_ranks_and_differences_follow_the_shares_of_every_model(tables_of, model, replicates):
+    tables = tables_of(model, replicates)
     credit = tables["slot_credit"]
     share = credit["amount_share"].where(credit["amount_share"].notna(), credit["conversion_share"])
     share = credit.assign(share=share).set_index(["target", "credited_id"])["share"]
@@ -302,12 +329,20 @@ def test_ranks_and_differences_follow_the_shares_of_every_model(little, model, r
     assert differences["is_order_sure"].notna().all() == bool(replicates)
 
 
-def test_page_and_floor_add_up_what_their_slots_get(little):
+LINEAR_PURCHASES = {"targets": ["purchase"], "models": ["linear"], "bootstrap_replicates": 0}
+
+
+@pytest.fixture(scope="module")
+def linear_credit(little):
+    """Credit of that shop's purchases under the linear model."""
+    return attribute_slots(little, **LINEAR_PURCHASES).tables["slot_credit"]
+
+
+def test_page_and_floor_add_up_what_their_slots_get(little, linear_credit):
     slots = little.collect(little.slots.select("slot_id", "page", "floor")).set_index("slot_id")
-    asked = {"targets": ["purchase"], "models": ["linear"], "bootstrap_replicates": 0}
-    own = attribute_slots(little, **asked).tables["slot_credit"].set_index("credited_id")["amount_credit"]
+    own = linear_credit.set_index("credited_id")["amount_credit"]
     for name in ("page", "floor"):
-        found = attribute_slots(little, credit_to=name, **asked).tables["slot_credit"]
+        found = attribute_slots(little, credit_to=name, **LINEAR_PURCHASES).tables["slot_credit"]
         assert set(found["credit_to"]) == {name}
         groups = slots[name].astype(str)
         expected = own.drop("(direct)").groupby(lambda slot, groups=groups: groups[slot]).sum()
@@ -316,12 +351,9 @@ def test_page_and_floor_add_up_what_their_slots_get(little):
         assert found.drop("(direct)").to_dict() == pytest.approx(expected[expected > 0].to_dict())
 
 
-def test_net_of_refunds_takes_them_off(little):
-    asked = {"targets": ["purchase"], "models": ["linear"], "bootstrap_replicates": 0}
-    gross, net = (
-        attribute_slots(little, net_of_refunds=one, **asked).tables["slot_credit"]["amount_credit"].sum()
-        for one in (False, True)
-    )
+def test_net_of_refunds_takes_them_off(little, linear_credit):
+    net_credit = attribute_slots(little, net_of_refunds=True, **LINEAR_PURCHASES).tables["slot_credit"]
+    gross, net = (credit["amount_credit"].sum() for credit in (linear_credit, net_credit))
     paid = little.orders.filter(little.orders.paid_ms.notnull())
     refunds = little.collect(paid.aggregate(refunds=paid.refund_amount.sum())).loc[0, "refunds"]
     assert gross - net == pytest.approx(refunds, abs=0.005)

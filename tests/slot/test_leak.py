@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from shops import frame, write_shop
+from shops import small
 
-from workbench import open_shop
 from workbench.errors import ParameterError
 from workbench.metrics.slot_funnel import FUNNEL_STEPS
 from workbench.slot.leak import leak_table, slot_leak, slot_quadrants
@@ -264,16 +263,6 @@ def test_the_tail_is_that_of_a_binomial_with_an_uncertain_rate():
 
 
 # -- the shop --------------------------------------------------------------------------------------------------
-
-
-def small(tmp_path, *rows, orders=None, mapping=None):
-    tables = {"events": frame("user_id event_at event slot_id", *rows)}
-    if orders is not None:
-        tables["orders"] = frame("order_id user_id submitted_at paid_at gross_amount", *orders)
-    folder = write_shop(tmp_path / "shop", **tables)
-    if mapping:
-        (folder / "mapping.yml").write_text(mapping)
-    return open_shop(folder)
 
 
 def leak_of(shop, **options):

@@ -10,7 +10,6 @@ from shops import frame, write_shop
 from workbench import open_shop
 from workbench.errors import ParameterError
 from workbench.slot.retention import COLUMNS, slot_retention
-from workbench.source.simulate import simulate_shop
 from workbench.stats.intervals import ratio_by_bucket
 
 NO_SLOTS = pd.DataFrame(columns=["slot_id", "slot_name", "page", "position", "slot_kind"])
@@ -162,11 +161,10 @@ def test_data_that_cannot_answer_give_an_empty_table_and_a_reason(tmp_path):
 
 
 @pytest.mark.engine
-def test_both_engines_give_the_same_table(tmp_path):
+def test_both_engines_give_the_same_table(small_folder):
     pytest.importorskip("chdb", reason="chdb is not installed: pip install 'workbench[engines-test]'")
-    folder = simulate_shop(tmp_path / "shop", users=1_500)
     tables = []
-    for shop in (open_shop(folder), open_shop(f"chdb://{folder}")):
+    for shop in (open_shop(small_folder), open_shop(f"chdb://{small_folder}")):
         period = shop.period("2026-03-10", None, "Asia/Shanghai")
         tables.append(slot_retention(shop, period, NO_SLOTS).table)
     pd.testing.assert_frame_equal(*tables, rtol=0, atol=1e-9)

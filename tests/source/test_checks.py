@@ -144,7 +144,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("table", "columns", "where", "count", "words", "keys"), REFUSED)
 def test_refused(tmp_path, table, columns, where, count, words, keys):
-    source = write_shop(tmp_path / "shop", **changed(table, **columns))
+    source = write_shop(tmp_path / "shop", **{table: changed(table, **columns)[table]})
     fault = by_rule(check_source(source))[where]
     assert (fault.level, fault.count) == ("refused", count)
     if keys is not None:

@@ -41,9 +41,9 @@ ARROW_TYPES = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Simulate the default sample once."""
-    return simulate_shop(tmp_path_factory.mktemp("shop") / "sample")
+def folder(sample_folder: Path) -> Path:
+    """The default sample."""
+    return sample_folder
 
 
 @pytest.fixture(scope="module")

@@ -113,6 +113,7 @@ def test_equals_least_squares_without_the_place_and_loops_over_replicates():
         assert fit.basis.brought()[one] / stay[one] ** 2 == pytest.approx((coefficients**2).sum(), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_shops_on_their_curve_are_left_alone():
     """A right 95 % promise flags in at most 21 of 200 shops (99.9 % binomial bound)."""
     rng = np.random.default_rng(7)
