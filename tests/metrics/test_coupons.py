@@ -149,9 +149,9 @@ def test_orders_without_stacked_coupons_need_no_looking_for_them(opened):
 
 
 def test_grants_and_their_fate(opened, rows):
-    shop, period, paid, grants, *_rest = opened
+    shop, period, _paid, grants, _coupons, used = opened
     _period, orders, given, _known = rows
-    found = shop.collect(metrics.grant_counts(grants, paid, period)).groupby("coupon_id").sum()
+    found = shop.collect(metrics.grant_counts(grants, used, period)).groupby("coupon_id").sum()
     squares = shop.collect(metrics.holder_squares(grants, period)).set_index("coupon_id")["grant_squares"]
     inside = given[given["granted_ms"].between(period.start_ms, period.end_ms - 1)]
     for coupon, mine in inside.groupby("coupon_id"):
@@ -168,9 +168,9 @@ def test_grants_and_their_fate(opened, rows):
 
 
 def test_time_to_use_is_the_exact_median(opened, rows):
-    shop, period, paid, grants, coupons, _used = opened
+    shop, period, _paid, grants, coupons, used = opened
     _period, orders, given, _known = rows
-    found = shop.collect(metrics.time_to_use(grants, paid, coupons, period))
+    found = shop.collect(metrics.time_to_use(grants, used, coupons, period))
     inside = given[given["granted_ms"].between(period.start_ms, period.end_ms - 1)]
     paid_ms = orders.set_index("order_id")["paid_ms"]
     inside = inside[inside["order_id"].isin(paid_ms.index)].explode("groups")

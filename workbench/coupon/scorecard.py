@@ -208,7 +208,7 @@ def _rows(tables: CouponTables, grants: pd.DataFrame, sums: pd.DataFrame) -> pd.
 
 def _grants_by_level(tables: CouponTables) -> pd.DataFrame:
     """Counts of grants by level, group and bucket; a grant is of one coupon, so kinds and all are sums."""
-    found = tables.shop.collect(metrics.grant_counts(tables.grants, tables.paid, tables.period))
+    found = tables.shop.collect(metrics.grant_counts(tables.grants, tables.used, tables.period))
     squares = tables.shop.collect(metrics.holder_squares(tables.grants, tables.period)).set_index("coupon_id")
     is_first = ~found["coupon_id"].duplicated()  # a coupon's squares stand on one of its rows
     found["grant_squares"] = found["coupon_id"].map(squares["grant_squares"]).where(is_first, 0)
@@ -246,7 +246,7 @@ def _grant_columns(tables: CouponTables, grants: pd.DataFrame, confidence_level:
     collected = collecting.groupby(_KEY).sum(numeric_only=True).reindex(found.index)
     found["collect_rate"] = divide(collected["collected_count"], collected["granted_count"])
     found["use_rate"] = divide(collected["collected_redeemed_count"], collected["collected_count"])
-    time = tables.shop.collect(metrics.time_to_use(tables.grants, tables.paid, tables.coupons, tables.period))
+    time = tables.shop.collect(metrics.time_to_use(tables.grants, tables.used, tables.coupons, tables.period))
     found = found.join(time.set_index(_KEY)["median_hours_to_use"])
     found["expired_share"] = divide(counts["expired_count"], counts["ended_count"])
     return found
@@ -305,7 +305,7 @@ def _category_columns(tables: CouponTables, buyers: pd.Series, confidence_level:
     lines = metrics.categorised_lines(shop.order_lines, products)
     amounts = shop.collect(metrics.category_amounts(tables.by_level, lines, tables.period))
     amounts = amounts.sort_values([*_KEY, "amount", "category"], ascending=[True, True, False, True])
-    sold = int(shop.collect(lines.filter(lines.amount > 0).aggregate(sold=_.category.nunique()))["sold"].item())
+    offered = shop.collect((lines if products is None else products).aggregate(count=_.category.nunique()))
     part = amounts["amount"] / amounts.groupby(_KEY)["amount"].transform("sum")
     logs = np.log(part)
     terms = amounts.assign(entropy=-part * logs, squares=part * logs**2, largest_category_share=part)
@@ -317,7 +317,8 @@ def _category_columns(tables: CouponTables, buyers: pd.Series, confidence_level:
         largest_category=("category", "first"),
         largest_category_share=("largest_category_share", "first"),
     ).reindex(index)
-    most = np.log(sold) if sold > 1 else np.nan
+    count = max(int(offered["count"].item()), found["category_count"].max(skipna=True))
+    most = np.log(count) if count > 1 else np.nan
     lower, upper = entropy_interval(
         found["entropy"], found["squares"], found["category_count"], buyers, confidence_level=confidence_level
     )

@@ -51,8 +51,15 @@ def _band(depth: ir.FloatingValue) -> ir.IntegerValue:
     return depth.isnull().ifelse(ibis.null("int64"), whole.cast("int64"))
 
 
-def grant_counts(grants: ir.Table, paid: ir.Table, period: Period) -> ir.Table:
+def grant_counts(grants: ir.Table, used: ir.Table, period: Period) -> ir.Table:
     """Grants given in the period and what became of them up to the end of the data.
+
+    Parameters
+    ----------
+    grants
+        With coupon_id as text.
+    used
+        Paid orders with a coupon, from ``coupon_orders``.
 
     Returns
     -------
@@ -61,7 +68,7 @@ def grant_counts(grants: ir.Table, paid: ir.Table, period: Period) -> ir.Table:
         collected_redeemed_count (of the collected); ended_count (validity over) and expired_count (of these, never used
         on a paid order).
     """
-    given = _with_use(grants, paid, period)
+    given = _with_use(grants, used, period)
     is_ended = (given.expires_ms <= period.data_end_ms).fill_null(False)
     return given.group_by(["coupon_id", "user_bucket"]).aggregate(
         granted_count=_.count(),
@@ -90,15 +97,15 @@ def _given(grants: ir.Table, period: Period) -> ir.Table:
     return grants.filter(grants.granted_ms >= period.start_ms, grants.granted_ms < period.end_ms)
 
 
-def _with_use(grants: ir.Table, paid: ir.Table, period: Period) -> ir.Table:
+def _with_use(grants: ir.Table, used: ir.Table, period: Period) -> ir.Table:
     """Grants given in the period, whether a paid order redeemed them, and when that was paid."""
     given = _given(grants, period)
-    known = paid.select(paid_order_id=paid.order_id, used_paid_ms=paid.paid_ms)
-    joined = given.left_join(known, given.order_id == known.paid_order_id)
+    known = used.select(paid_coupon_id=used.coupon_id, paid_order_id=used.order_id, used_paid_ms=used.paid_ms)
+    joined = given.left_join(known, [given.order_id == known.paid_order_id, given.coupon_id == known.paid_coupon_id])
     return joined.mutate(is_redeemed=joined.paid_order_id.notnull())
 
 
-def time_to_use(grants: ir.Table, paid: ir.Table, coupons: ir.Table | None, period: Period) -> ir.Table:
+def time_to_use(grants: ir.Table, used: ir.Table, coupons: ir.Table | None, period: Period) -> ir.Table:
     """How long do users wait before they use a coupon? The exact median, the same on every engine.
 
     Returns
@@ -107,13 +114,13 @@ def time_to_use(grants: ir.Table, paid: ir.Table, coupons: ir.Table | None, peri
         One row per level and group_id: ``median_hours_to_use``, from collecting where that time is known, else from
         granting, to redeeming or else to payment; over grants of the period that a paid order redeemed.
     """
-    given = _with_use(grants, paid, period)
+    given = _with_use(grants, used, period)
     waited = ibis.coalesce(given.redeemed_ms, given.used_paid_ms) - ibis.coalesce(given.collected_ms, given.granted_ms)
-    used = given.filter(given.is_redeemed).select("coupon_id", waited_ms=waited)
-    used = _with_coupons(used, coupons).select("coupon_id", "coupon_kind", "waited_ms")
+    redeemed = given.filter(given.is_redeemed).select("coupon_id", waited_ms=waited)
+    redeemed = _with_coupons(redeemed, coupons).select("coupon_id", "coupon_kind", "waited_ms")
     levels = []
-    for level, group in _levels(used, coupons):
-        grouped = used.group_by(level=ibis.literal(level), group_id=group)
+    for level, group in _levels(redeemed, coupons):
+        grouped = redeemed.group_by(level=ibis.literal(level), group_id=group)
         levels.append(grouped.aggregate(median_hours_to_use=_.waited_ms.median() / 3_600_000))
     return ibis.union(*levels)
 
