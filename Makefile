@@ -27,6 +27,7 @@ bench: setup-tests  ## speed and memory beside their floors and limits; LARGE=1 
 	$(BIN)/python benchmarks/attribution.py $(if $(LARGE),--large)
 	$(BIN)/python benchmarks/markov.py
 	$(BIN)/python benchmarks/funnel.py $(if $(LARGE),--large)
+	$(BIN)/python benchmarks/coupons.py
 
 lab: setup $(SAMPLE)/truth.json  ## JupyterLab on the notebooks
 	$(BIN)/workbench lab

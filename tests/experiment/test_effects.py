@@ -10,6 +10,7 @@ import statsmodels.api as sm
 from scipy import stats
 
 from workbench.experiment import read_experiments
+from workbench.experiment.collect import followed_sums
 
 DAY = 86_400_000
 DAYS = (7, 30, 60)
@@ -333,3 +334,26 @@ def test_where_shares_change_arms_are_compared_within_weeks(changed, read, pick)
     curve = pick(analysis.tables["experiment_curve"], outcome="profit_per_user").set_index("day")
     assert curve.loc[1, "estimate"] == 0
     assert curve["estimate"].iloc[-1] == pytest.approx(within, rel=1e-9)
+
+
+def test_sums_of_the_followed_worked_by_hand():
+    """One cell, units by how many of the windows of 7 and 30 days have elapsed: 0, 1 and 2 of them; a cell without orders."""
+    rows = pd.DataFrame(
+        {
+            "variant": ["control", "control", "control", "treatment"],
+            "week": 5,
+            "is_new": False,
+            "stratum": "0",
+            "elapsed": [0, 1, 2, 2],
+            "unit_count": [1, 10, 100, 7],
+            "orders_pre_x": [1.0, 2.0, 4.0, np.nan],
+            "orders_7_y": [8.0, 16.0, 32.0, np.nan],
+            "orders_30_y": [1.0, 2.0, 4.0, np.nan],
+            "orders_3_curve_y": [1.0, 2.0, 4.0, np.nan],
+        }
+    )
+    found = followed_sums(rows, (30, 7)).set_index("variant")
+    assert found.loc["control", ["unit_count", "n_7", "n_30"]].to_list() == [111, 110, 100]
+    assert found.loc["control", ["orders_pre_x", "orders_7_x", "orders_30_x"]].to_list() == [7, 6, 4]
+    assert found.loc["control", ["orders_7_y", "orders_30_y", "orders_3_curve_y"]].to_list() == [48, 4, 4]
+    assert found.loc["treatment", ["unit_count", "n_30", "orders_7_y"]].to_list() == [7, 7, 0]

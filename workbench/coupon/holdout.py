@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
+from workbench.experiment.collect import followed_sums
 from workbench.metrics.experiments import followed_units, unit_outcomes, unit_sums
 from workbench.metrics.orders import profit_amount
 from workbench.period import DAY_MS, Period
@@ -62,7 +63,7 @@ def holdout_plans(
         profit=lambda orders: profit_amount(orders, margin_rate),
         names=["profit"],
     )
-    sums = shop.collect(unit_sums(outcomes, holders, ["profit"], [days]))
+    sums = followed_sums(shop.collect(unit_sums(outcomes, holders, ["profit"], [days])), [days])
     numbers = sums.columns.difference(["variant", "week", "is_new", "stratum"])
     sums = sums.groupby("variant")[list(numbers)].sum()
     discount = shop.collect(_own_discount(holders, used, period, days)).set_index("coupon_id")["discount"]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
@@ -212,6 +213,11 @@ def _grants_by_level(tables: CouponTables) -> pd.DataFrame:
     squares = tables.shop.collect(metrics.holder_squares(tables.grants, tables.period)).set_index("coupon_id")
     is_first = ~found["coupon_id"].duplicated()  # a coupon's squares stand on one of its rows
     found["grant_squares"] = found["coupon_id"].map(squares["grant_squares"]).where(is_first, 0)
+    return _at_all_levels(tables, found)
+
+
+def _at_all_levels(tables: CouponTables, found: pd.DataFrame) -> pd.DataFrame:
+    """Rows by coupon_id once for the coupon, once for its kind, once for all: to be added up."""
     found = found.assign(level="coupon", group_id=found["coupon_id"].astype(str))
     kind = found["group_id"].map(tables.names["coupon_kind"]).astype(object).fillna(UNKNOWN)
     levels = [found, found.assign(level="all", group_id=ALL_COUPONS)]
@@ -303,7 +309,13 @@ def _category_columns(tables: CouponTables, buyers: pd.Series, confidence_level:
     if not shop.has("order_lines") or not (shop.has("order_lines", "category") or products is not None):
         return pd.DataFrame(index=index, columns=_CATEGORY, dtype=float).astype({"largest_category": object})
     lines = metrics.categorised_lines(shop.order_lines, products)
-    amounts = shop.collect(metrics.category_amounts(tables.by_level, lines, tables.period))
+    if tables.is_stacked:
+        amounts = shop.collect(metrics.category_amounts(tables.by_level, lines, tables.period))
+    else:  # each order has one coupon, so kinds and all are sums
+        by_coupon = tables.used.mutate(level=ibis.literal("coupon"), group_id=tables.used.coupon_id)
+        found = shop.collect(metrics.category_amounts(by_coupon, lines, tables.period))
+        every = _at_all_levels(tables, found.drop(columns="level").rename(columns={"group_id": "coupon_id"}))
+        amounts = every.groupby([*_KEY, "category"])["amount"].sum().reset_index()
     amounts = amounts.sort_values([*_KEY, "amount", "category"], ascending=[True, True, False, True])
     offered = shop.collect((lines if products is None else products).aggregate(count=_.category.nunique()))
     part = amounts["amount"] / amounts.groupby(_KEY)["amount"].transform("sum")

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -58,7 +59,7 @@ class Collected:
     experiment
         What was planned.
     sums
-        From ``unit_sums``: one row per variant, week, is_new and stratum.
+        From ``followed_sums``: one row per variant, week, is_new and stratum.
     ratios
         Names of ``RATIOS`` that the data can give.
     curve_days
@@ -91,16 +92,16 @@ class Collected:
 
     def units(self, variant: str) -> int:
         """Units of an arm, followed or not."""
-        return int(self.sums.loc[self.sums["variant"] == variant, "unit_count"].sum())
+        return int(self._numbers["unit_count"][self._labels["variant"] == variant].sum())
 
     def followed(self, variant: str, days: int, *, week: int | None = None, is_new: bool | None = None) -> int:
         """Units of an arm whose window has elapsed; of one week, or only new ones or those with a history."""
-        chosen = self.sums["variant"] == variant
+        chosen = self._labels["variant"] == variant
         if week is not None:
-            chosen = chosen & (self.sums["week"] == week)
+            chosen = chosen & (self._labels["week"] == week)
         if is_new is not None:
-            chosen = chosen & (self.sums["is_new"] == is_new)
-        return int(self.sums.loc[chosen, f"n_{days}"].sum())
+            chosen = chosen & (self._labels["is_new"] == is_new)
+        return int(self._numbers[f"n_{days}"][chosen].sum())
 
     def cells(
         self,
@@ -110,40 +111,50 @@ class Collected:
         code: NDArray[np.intp],
         *,
         is_new: bool | None = None,
-        without_past: bool = False,
+        has_past: bool | None = None,
     ) -> Sums:
         """Sums of an arm's followed units by cell; ``code`` is the number of the cell of each row of ``sums``.
 
         ``outcome`` may be one of ``ratios``: y is its numerator, x its denominator. ``is_new``: only new units, or only
-        those with a history; ``without_past``: only those with a history, but without orders in the time before.
+        those with a history; ``has_past``: of the latter only those with orders in the time before, or without.
         """
-        chosen = (self.sums["variant"] == variant).to_numpy()
+        chosen = self._labels["variant"] == variant
         if is_new is not None:
-            chosen = chosen & (self.sums["is_new"] == is_new).to_numpy()
-        if without_past:
-            chosen = chosen & (self.sums["stratum"] == NO_ORDERS).to_numpy()
+            chosen = chosen & (self._labels["is_new"] == is_new)
+        if has_past is not None:
+            chosen = chosen & ((self._labels["stratum"] != NO_ORDERS) == has_past) & ~self._labels["is_new"]
         stem = f"{OUTCOMES.get(outcome, outcome)}_{days}"
         return self._summed(chosen, code, (f"n_{days}", *(f"{stem}_{part}" for part in ("y", "yy", "x", "xx", "xy"))))
 
     def before(self, variant: str, outcome: str, code: NDArray[np.intp]) -> Sums:
         """Sums of the outcome before assignment over all units of an arm by cell; ``code`` as for ``cells``."""
-        chosen, name = (self.sums["variant"] == variant).to_numpy(), OUTCOMES[outcome]
+        chosen, name = self._labels["variant"] == variant, OUTCOMES[outcome]
         x, xx = f"{name}_pre_x", f"{name}_pre_xx"
         return self._summed(chosen, code, ("unit_count", x, xx, x, xx, xx))
 
     def grown(self, variant: str, outcome: str, day: int, code: NDArray[np.intp]) -> Sums:
         """Sums of the outcome up to a day by cell, over an arm's units followed to the last of ``curve_days``."""
-        chosen, stem = (self.sums["variant"] == variant).to_numpy(), f"{OUTCOMES[outcome]}_{day}_curve"
+        chosen, stem = self._labels["variant"] == variant, f"{OUTCOMES[outcome]}_{day}_curve"
         return self._summed(chosen, code, (f"n_{max(self.curve_days)}", f"{stem}_y", f"{stem}_yy"))
 
     def _summed(self, chosen: NDArray[np.bool_], code: NDArray[np.intp], columns: Sequence[str]) -> Sums:
         """Chosen rows by cell: count, y, yy, x, xx, xy; those not named are 0."""
         cells = int(code.max(initial=0)) + 1
-        sums = [
-            np.bincount(code[chosen], self.sums[column].to_numpy(dtype=float)[chosen], cells).astype(float)
-            for column in columns
-        ]
+        own, numbers = code[chosen], self._numbers
+        sums = [np.bincount(own, numbers[column][chosen], cells).astype(float) for column in columns]
         return Sums(*sums, *[np.zeros(cells)] * (6 - len(sums)))
+
+    @cached_property
+    def _labels(self) -> dict[str, NDArray[Any]]:
+        """Columns of ``sums`` that say which cell a row is."""
+        types = {"variant": object, "stratum": object, "week": np.int64, "is_new": np.bool_}
+        return {name: self.sums[name].to_numpy(dtype=type_) for name, type_ in types.items()}
+
+    @cached_property
+    def _numbers(self) -> dict[str, Floats]:
+        """Columns of ``sums`` that are numbers."""
+        names = self.sums.columns.difference(["variant", "week", "is_new", "stratum"])
+        return {str(name): self.sums[name].to_numpy(dtype=float) for name in names}
 
     def squares(self, fits: Mapping[tuple[str, int | None, str, int], CupedFit]) -> list[dict[Hashable, Any]]:
         """Second pass of CUPED, one row per variant and week (0 where weeks are taken together)."""
@@ -191,7 +202,9 @@ def collect_experiment(shop: Shop, experiment: Experiment, period: Period, rules
         ),
     )
     curve = [(name, day) for name in drawn for day in grid]
-    sums = shop.collect(unit_sums(lazy, units, names, rules.outcome_days, ratios=ratios, curve=curve))
+    sums = followed_sums(
+        shop.collect(unit_sums(lazy, units, names, rules.outcome_days, ratios=ratios, curve=curve)), rules.outcome_days
+    )
     crossed = shop.collect(users_in_two_arms(assignments)).iloc[0]
     reach = _reach(shop, experiment, units, members, period, rules.outcome_days) if has_reach else None
     changed = _allocation(sums)
@@ -228,6 +241,45 @@ def _reach(
             table = table[[experiment.coupons.get(arm) == coupon_id for arm in table["variant"]]]
         parts.append(table)
     return pd.concat(parts).set_index("variant")
+
+
+def followed_sums(sums: pd.DataFrame, days: Sequence[int]) -> pd.DataFrame:
+    """Sums over the units followed long enough, from the rows of ``unit_sums``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per variant, week, is_new and stratum: unit_count; for d of ``days`` n_<d>, the units followed for d days,
+        and over these the columns <name>_<d>_... of the same name; for each name also <name>_<d>_x and _xx, those before
+        the assignment over the same units. The columns <name>_pre_... hold all units, those of the curve the units
+        followed for the longest of ``days``.
+    """
+    cell = ["variant", "week", "is_new", "stratum"]
+    grouped = sums.groupby(cell)
+    code, keys = grouped.ngroup().to_numpy(), grouped.size().reset_index()[cell]
+    numbers = {
+        str(name): np.nan_to_num(sums[name].to_numpy(dtype=float))
+        for name in sums.columns
+        if name not in (*cell, "elapsed")
+    }
+    elapsed, steps = sums["elapsed"].to_numpy(dtype=int), sorted(set(days))
+
+    def added(column: str, least: int) -> Floats:
+        return np.bincount(code, np.where(elapsed >= least, numbers[column], 0.0), len(keys)).astype(float)
+
+    found = {"unit_count": added("unit_count", 0).astype(int)}
+    found |= {f"n_{one}": added("unit_count", place).astype(int) for place, one in enumerate(steps, 1)}
+    for column in numbers:
+        name, _, ending = column.rpartition("_")
+        if name.endswith("_pre"):
+            found[column] = added(column, 0)
+            stem = name.removesuffix("_pre")
+            found |= {f"{stem}_{one}_{ending}": added(column, place) for place, one in enumerate(steps, 1)}
+        elif name.endswith("_curve"):
+            found[column] = added(column, len(steps))
+        elif column != "unit_count":
+            found[column] = added(column, steps.index(int(name.rpartition("_")[2])) + 1)
+    return pd.concat([keys, pd.DataFrame(found)], axis=1)
 
 
 def curve_days(outcome_days: Sequence[int]) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from workbench.experiment.collect import Collected
 from workbench.experiment.plan import OUTCOMES, ReadoutRules
-from workbench.stats.cuped import CupedFit, cuped_difference, fit_cuped, squares_at_zero
+from workbench.stats.cuped import CupedFit, cuped_difference, fit_cuped, squares_at
 from workbench.stats.experiment import Effect, mean_difference, stratified_difference
 from workbench.stats.experiment_design import sequential_interval
 from workbench.stats.multiplicity import adjusted_intervals, adjusted_p_values
@@ -187,7 +187,10 @@ def _within_weeks(treatment: Sums, control: Sums, weeks: int) -> NDArray[np.intp
 
 
 def _cuped(found: Collected, treatment: str, rules: ReadoutRules) -> dict[tuple[str, int], Effect]:
-    """Regression on the time before, by one second pass over the units for all outcomes and windows."""
+    """Regression on the time before, by one second pass over the units for all outcomes and windows.
+
+    Units that stand at one x need none: those without orders before at 0, and all others at 1 where x is having bought.
+    """
     arms = (treatment, found.experiment.control)
     fits: dict[_FitKey, CupedFit] = {}
     kept: dict[tuple[str, int], tuple[list[tuple[CupedFit, CupedFit]], dict[int, int], NDArray[np.float64]]] = {}
@@ -204,24 +207,29 @@ def _cuped(found: Collected, treatment: str, rules: ReadoutRules) -> dict[tuple[
                 fit_cuped(old[0][place], old[1][place], new[0][place], new[1][place])
                 for place in range(int(groups.max(initial=0)) + 1)
             ]
-            still = [found.cells(arm, outcome, days, code, without_past=True) for arm in arms]
-            zeros = [
-                [
-                    squares_at_zero(own[place], pair[side]) if pair[side].sxx > 0 else 0.0
-                    for place, pair in enumerate(pairs)
-                ]
-                for side, own in enumerate(still)
-            ]
-            kept[outcome, days] = pairs, group_of, np.array(zeros)
+            squares = np.zeros((2, len(pairs)))
+            for x, has_past in ((0.0, False), (1.0, True)) if outcome == "buyer_rate" else ((0.0, False),):
+                for side, arm in enumerate(arms):
+                    own = found.cells(arm, outcome, days, code, has_past=has_past)
+                    squares[side] += [
+                        squares_at(x, own[place], pair[side]) if pair[side].sxx > 0 else 0.0
+                        for place, pair in enumerate(pairs)
+                    ]
+            kept[outcome, days] = pairs, group_of, squares
+            if outcome == "buyer_rate":
+                continue
             for week, group in group_of.items():
                 for arm, fit in zip(arms, pairs[group], strict=True):
                     fits[arm, week if found.by_week else None, OUTCOMES[outcome], days] = fit
-    rows = {(str(one["variant"]), int(one["week"])): one for one in found.squares(fits)}
+    rows = {(str(one["variant"]), int(one["week"])): one for one in found.squares(fits)} if fits else {}
     effects = {}
     for (outcome, days), (pairs, group_of, squares) in kept.items():
         for week, group in group_of.items():
             for place, arm in enumerate(arms):
-                squares[place, group] += float(rows[arm, week][f"{OUTCOMES[outcome]}_{days}_squares"])
+                # no row: no unit of this week had orders before
+                squares[place, group] += float(
+                    rows.get((arm, week), {}).get(f"{OUTCOMES[outcome]}_{days}_squares", 0.0)
+                )
         effects[outcome, days] = cuped_difference(
             pairs, squares[0], squares[1], confidence_level=rules.confidence_level
         )
@@ -230,18 +238,18 @@ def _cuped(found: Collected, treatment: str, rules: ReadoutRules) -> dict[tuple[
 
 def _over_arms(table: pd.DataFrame, rules: ReadoutRules) -> pd.DataFrame:
     """Adjust p-values and intervals over the arms of one experiment, by outcome, window and adjustment."""
-    table = table.assign(p_value_adjusted=np.nan, adjusted_ci_lower=np.nan, adjusted_ci_upper=np.nan)
-    for _, rows in table.groupby(["outcome", "outcome_days", "adjustment"], sort=False):
-        p_values = rows["p_value"].to_numpy(dtype=float)
-        table.loc[rows.index, "p_value_adjusted"] = adjusted_p_values(p_values, rules.multiple_testing)
-        lower, upper = adjusted_intervals(
-            rows["estimate"].to_numpy(dtype=float),
-            rows["std_error"].to_numpy(dtype=float),
-            p_values,
+    estimates, errors, p_values, degrees = (
+        table[name].to_numpy(dtype=float) for name in ("estimate", "std_error", "p_value", "degrees")
+    )
+    adjusted, lower, upper = np.full((3, len(table)), np.nan)
+    for rows in table.groupby(["outcome", "outcome_days", "adjustment"], sort=False).indices.values():
+        adjusted[rows] = adjusted_p_values(p_values[rows], rules.multiple_testing)
+        lower[rows], upper[rows] = adjusted_intervals(
+            estimates[rows],
+            errors[rows],
+            p_values[rows],
             rules.multiple_testing,
-            degrees=rows["degrees"].to_numpy(dtype=float),
+            degrees=degrees[rows],
             confidence_level=rules.confidence_level,
         )
-        table.loc[rows.index, "adjusted_ci_lower"] = lower
-        table.loc[rows.index, "adjusted_ci_upper"] = upper
-    return table
+    return table.assign(p_value_adjusted=adjusted, adjusted_ci_lower=lower, adjusted_ci_upper=upper)

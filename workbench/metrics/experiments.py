@@ -24,7 +24,8 @@ CURVE_MEASURES = ("orders", "profit")
 NEW, NO_ORDERS = "new", "0"
 """Strata of units without history, and of those with one but without orders in the time before."""
 
-_CELL = ("variant", "week", "is_new", "stratum")
+_CELL = ("variant", "week", "is_new", "stratum", "elapsed")
+_OF_X = ("middle", "even", "shift", "narrow")
 _LEAST_REST = 1e-9
 """A unit whose leverage comes this near to 1 alone decides the slope, and has no residual to judge it by."""
 
@@ -237,61 +238,52 @@ def unit_sums(
     Returns
     -------
     ibis.Table
-        One row per variant, week, is_new and stratum: unit_count; for d of ``days`` n_<d>, the units followed for d
-        days, and over these for each name <name>_<d>_y and _yy (sum of the outcome and of its square), _x and _xx (of
-        the same before the assignment), _xy (of their product). For each name also <name>_pre_x and _pre_xx over all
-        units. For each ratio the columns of a name, y the numerator and x the denominator in the same window. For
-        ``curve`` <name>_<d>_curve_y and _curve_yy, over the units followed for the longest of ``days``.
+        One row per variant, week, is_new, stratum and elapsed: unit_count, and sums over its units. For each name
+        <name>_pre_x and _xx (of the measure before the assignment, and of its square), and for d of ``days`` <name>_<d>_y
+        and _yy (of the measure and its square), _xy (of the product of both). For each ratio <ratio>_<d>_y, _yy (the
+        numerator), _x, _xx (the denominator in the same window) and _xy. For ``curve`` <name>_<d>_curve_y and _curve_yy.
+        Sums are null where no unit has orders; the windows of units that were not followed for d days are not whole.
+
+    Notes
+    -----
+    Whoever wants the units followed for d days adds up the few rows with ``elapsed`` high enough: a condition on every
+    sum over all units would take the engine far longer than the sum.
     """
-    steps = sorted(set(days))
     parts: dict[str, ir.FloatingValue] = {}
-    taken: dict[str, tuple[str, int]] = {}  # column: which part it adds up, and how many windows must have elapsed
-
-    def take(column: str, part: str, value: ir.FloatingValue, elapsed: int) -> None:
-        parts[part], taken[column] = value, (part, elapsed)
-
     for name in names:
         x = _outcome(outcomes, name, "pre")
-        for ending, value in _powers("x", x).items():
-            take(f"{name}_pre_{ending}", f"{name}_pre_{ending}", value, 0)
-        for place, one in enumerate(steps, 1):
+        parts |= {f"{name}_pre_{ending}": value for ending, value in _powers("x", x).items()}
+        for one in days:
             y = _outcome(outcomes, name, one)
-            for ending, value in (_powers("y", y) | {"xy": x * y}).items():
-                take(f"{name}_{one}_{ending}", f"{name}_{one}_{ending}", value, place)
-            for ending in ("x", "xx"):
-                take(f"{name}_{one}_{ending}", f"{name}_pre_{ending}", parts[f"{name}_pre_{ending}"], place)
+            parts |= {f"{name}_{one}_{ending}": value for ending, value in (_powers("y", y) | {"xy": x * y}).items()}
     for ratio, (numerator, denominator) in (ratios or {}).items():
-        for place, one in enumerate(steps, 1):
+        for one in days:
             y, x = _outcome(outcomes, numerator, one), _outcome(outcomes, denominator, one)
-            for ending, value in (_powers("y", y) | _powers("x", x) | {"xy": x * y}).items():
-                take(f"{ratio}_{one}_{ending}", f"{ratio}_{one}_{ending}", value, place)
+            powers = _powers("y", y) | _powers("x", x) | {"xy": x * y}
+            parts |= {f"{ratio}_{one}_{ending}": value for ending, value in powers.items()}
     for name, one in curve:
-        for ending, value in _powers("y", _outcome(outcomes, name, one)).items():
-            take(f"{name}_{one}_curve_{ending}", f"{name}_{one}_curve_{ending}", value, len(steps))
-    # First by how many windows have elapsed, and these few rows then added up: a condition on every sum over all units
-    # takes an engine far longer than the sum.
-    rows = outcomes.select(*_CELL, "elapsed", **parts)
-    few = rows.group_by([*_CELL, "elapsed"]).aggregate(units=rows.count(), **{name: rows[name].sum() for name in parts})
-    sums = few.group_by(list(_CELL)).aggregate(
-        **{column: few[part].sum(where=few.elapsed >= elapsed) for column, (part, elapsed) in taken.items()}
+        y = _outcome(outcomes, name, one)
+        parts |= {f"{name}_{one}_curve_{ending}": value for ending, value in _powers("y", y).items()}
+    rows = outcomes.select(*_CELL, **parts)
+    sums = rows.group_by(list(_CELL)).aggregate(
+        units=rows.count().cast("float64"), **{name: rows[name].sum() for name in parts}
     )
-    counts = _unit_counts(units, few, steps)
-    found = counts.left_join(sums, list(_CELL))
-    return found.select(*counts.columns, **{column: found[column].fill_null(0) for column in taken})
+    counts = _unit_counts(units, sums)
+    found = counts.left_join(sums.drop("units"), list(_CELL))
+    return found.select(*counts.columns, *parts)
 
 
-def _unit_counts(units: ir.Table, few: ir.Table, steps: Sequence[int]) -> ir.Table:
-    """Units by cell, all and those followed; whoever has no orders stands in the stratum of a past without any."""
+def _unit_counts(units: ir.Table, sums: ir.Table) -> ir.Table:
+    """Units by cell; whoever has no orders stands in the stratum of a past without any."""
     home = {"stratum": units.is_new.ifelse(NEW, NO_ORDERS)}
-    every = units.group_by("variant", "week", "is_new", "elapsed", **home).aggregate(units=units.count())
-    moved = few.select("variant", "week", "is_new", "elapsed", "stratum", "units")
-    left = moved.mutate(stratum=moved.is_new.ifelse(NEW, NO_ORDERS), units=-moved.units)
-    columns = ("variant", "week", "is_new", "elapsed", "stratum", "units")
-    rows = ibis.union(*(one.select(*columns) for one in (every, moved, left)))
-    elapsed = {f"n_{one}": rows.units.sum(where=rows.elapsed >= place) for place, one in enumerate(steps, 1)}
-    found = rows.group_by(list(_CELL)).aggregate(
-        unit_count=rows.units.sum(), **{name: value.fill_null(0) for name, value in elapsed.items()}
+    # as floats: ClickHouse counts without a sign, and what is taken off has one
+    every = units.group_by("variant", "week", "is_new", "elapsed", **home).aggregate(
+        units=units.count().cast("float64")
     )
+    moved = sums.select(*_CELL, "units")
+    left = moved.mutate(stratum=moved.is_new.ifelse(NEW, NO_ORDERS), units=-moved.units)
+    rows = ibis.union(*(one.select(*_CELL, "units") for one in (every, moved, left)))
+    found = rows.group_by(list(_CELL)).aggregate(unit_count=rows.units.sum().cast("int64"))
     return found.filter(found.unit_count > 0)
 
 
@@ -321,11 +313,11 @@ def cuped_squares(
     Returns
     -------
     ibis.Table
-        One row per variant and week of the fits (0: all weeks): for each name and days <name>_<d>_squares, the sum over followed
+        One row per variant and week with such a unit (0: all weeks): for each name and days <name>_<d>_squares, the sum over followed
         units with orders in the time before of ``(1/n + shift (x - mean_x)/sxx)^2 e^2 / (1 - h)``, where e is the
         residual and ``h = 1/n + (x - mean_x)^2 / sxx`` the leverage (HC2, MacKinnon and White 1985). 0 where there is
         no fit with a slope, or nobody; NaN where one unit alone decides the slope. Units with a history but without
-        orders in the time before all have x = 0: ``stats.cuped.squares_at_zero`` has their part from the sums.
+        orders in the time before all have x = 0: ``stats.cuped.squares_at`` has their part from the sums.
 
     Raises
     ------
@@ -340,31 +332,68 @@ def cuped_squares(
     if len(by_week) > 1:
         raise ValueError("cuped_squares: some fits are by week and some over all weeks. Ask for one or the other.")
     steps = sorted(set(days))
-    old = outcomes.filter(outcomes.stratum.notin([NEW, NO_ORDERS]))
     measured = list(dict.fromkeys((name, d) for _variant, _week, name, d in fits))
-    rows = []
-    for variant, number in dict.fromkeys((variant, week) for variant, week, _name, _days in fits):
-        here = old.filter(old.variant == variant, *([] if number is None else [old.week == number]))
-        squares = {}
-        for name, d in measured:
-            fit = fits.get((variant, number, name, d))
-            value = ibis.cases((here.is_new, 0.0))  # nobody here is new
-            if fit is not None and fit.sxx > 0:
-                value = _square(_outcome(here, name, "pre"), _outcome(here, name, d), fit)
-            squares[f"{name}_{d}_squares"] = value.sum(where=here.elapsed > steps.index(d)).fill_null(0.0)
-        one = here.aggregate(**squares)
-        rows.append(
-            one.select(
-                variant=ibis.literal(variant), week=ibis.literal(number or 0, "int64"), **{k: one[k] for k in squares}
-            )
-        )
-    return ibis.union(*rows)
+    lines, twins = _lines(fits)
+    old = outcomes.filter(outcomes.stratum.notin([NEW, NO_ORDERS]))
+    same = [old.variant == lines.line_variant, *([old.week == lines.line_week] if True in by_week else [])]
+    met = old.inner_join(lines, same)
+    squares = {f"{name}_{d}": _square(met, name, d, twins[name, d]).sum() for name, d in measured}
+    # by elapsed, for the reason given in unit_sums; a line without a slope stands there as null
+    few = met.group_by("line_variant", "line_week", "elapsed").aggregate(**squares)
+    sums = few.group_by(variant=few.line_variant, week=few.line_week).aggregate(
+        **{f"{name}_{d}_squares": few[f"{name}_{d}"].sum(where=few.elapsed > steps.index(d)) for name, d in measured}
+    )
+    return sums.select(
+        "variant", "week", **{f"{n}_{d}_squares": sums[f"{n}_{d}_squares"].fill_null(0.0) for n, d in measured}
+    )
 
 
-def _square(x: ir.FloatingValue, y: ir.FloatingValue, fit: CupedFit) -> ir.FloatingValue:
-    """A unit's part of the sum of squares, with the numbers of its fit written out."""
-    beside = x - fit.mean_x
-    residual = y - fit.mean_y - fit.slope * beside
-    weighted = (beside * (fit.shift / fit.sxx) + 1 / fit.count_old) * residual
-    rest = (1 - 1 / fit.count_old) - beside * beside / fit.sxx
-    return weighted * weighted / (rest >= _LEAST_REST).ifelse(rest, float("nan"))
+def _lines(
+    fits: Mapping[tuple[str, int | None, str, int], CupedFit],
+) -> tuple[ir.Table, dict[tuple[str, int], int]]:
+    """The fits as a table, one row per variant and week, and for each name and days which days' columns of x it shares.
+
+    What depends on x alone is the same for all windows that hold the same units, and then computed once.
+    """
+    rows: dict[tuple[str, int], dict[tuple[str, str, int], float | None]] = {}
+    for (variant, week, name, d), fit in fits.items():
+        slope = fit.sxx > 0
+        numbers = {
+            "middle": fit.mean_x if slope else None,
+            "even": 1 / fit.count_old if slope else None,
+            "shift": fit.shift / fit.sxx if slope else None,
+            "narrow": 1 / fit.sxx if slope else None,
+            "slope": fit.slope if slope else None,
+            "start": fit.mean_y - fit.slope * fit.mean_x if slope else None,
+        }
+        rows.setdefault((variant, week or 0), {}).update({(part, name, d): one for part, one in numbers.items()})
+    kinds: dict[tuple[object, ...], int] = {}
+    twins = {}
+    for name, d in dict.fromkeys((name, d) for _variant, _week, name, d in fits):
+        of_x = tuple(row.get((part, name, d)) for row in rows.values() for part in _OF_X)
+        twins[name, d] = kinds.setdefault((name, *of_x), d)
+    one = ibis.range(0, 1).unnest().name("one").as_table()
+    tables = []
+    for (variant, week), row in rows.items():
+        # as text: DuckDB reads 0.5 as a decimal, and would turn it into a float again for every unit
+        columns = {
+            f"{part}_{name}_{d}": ibis.literal(None if value is None else repr(value), "string").cast("float64")
+            for name, d in twins
+            for part in (*_OF_X, "slope", "start")
+            if part not in _OF_X or twins[name, d] == d
+            for value in [row.get((part, name, d))]
+        }
+        tables.append(one.select(line_variant=ibis.literal(variant), line_week=ibis.literal(week, "int64"), **columns))
+    return (tables[0] if len(tables) == 1 else ibis.union(*tables)), twins
+
+
+def _square(met: ir.Table, name: str, days: int, twin: int) -> ir.FloatingValue:
+    """A unit's part of the sum of squares; ``twin`` are the days whose columns hold what depends on x."""
+    x, y = _outcome(met, name, "pre"), _outcome(met, name, days)
+    middle, even, shift, narrow = (met[f"{part}_{name}_{twin}"] for part in _OF_X)
+    beside = x - middle
+    weight = beside * shift + even
+    rest = 1 - even - beside * beside * narrow
+    share = weight * weight / (rest >= _LEAST_REST).ifelse(rest, float("nan"))
+    residual = y - x * met[f"slope_{name}_{days}"] - met[f"start_{name}_{days}"]
+    return share * (residual * residual)

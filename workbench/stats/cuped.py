@@ -125,7 +125,7 @@ def fit_cuped(
         if not is_adjusted:
             fit = replace(fit, squares_known=line.variance_y.item() / count if count else NAN)
         elif not is_apart:
-            fit = replace(fit, squares_known=squares_at_zero(new, fit))
+            fit = replace(fit, squares_known=squares_at(0.0, new, fit))
         fits.append(fit)
     return fits[0], fits[1]
 
@@ -222,13 +222,15 @@ def _has_slope(line: Sums) -> bool:
     return line.count.item() > 2 and variance > 0 and not math.isclose(total**2, squares, rel_tol=1e-9)
 
 
-def squares_at_zero(units: Sums, fit: CupedFit) -> float:
-    """The second pass for units on the line that did nothing before: all stand at x = 0, so their sums are enough.
+def squares_at(x: float, units: Sums, fit: CupedFit) -> float:
+    """The second pass for units on the line that all stand at one x, such as 0: their sums are enough.
 
     Parameters
     ----------
+    x
+        Where they stand.
     units
-        Sums over these units, one cell; their x is 0.
+        Sums over these units, one cell.
     fit
         The line of their arm and cell.
 
@@ -239,9 +241,9 @@ def squares_at_zero(units: Sums, fit: CupedFit) -> float:
     """
     if units.count.item() == 0:
         return 0.0
-    fitted = fit.mean_y - fit.slope * fit.mean_x
+    fitted = fit.mean_y + fit.slope * (x - fit.mean_x)
     rest = (units.yy - 2 * fitted * units.y + units.count * fitted**2).item()
-    weight, left = _weight_and_rest(np.array([-fit.mean_x]), fit)
+    weight, left = _weight_and_rest(np.array([x - fit.mean_x]), fit)
     return NAN if left[0] < _LEAST_REST else float(weight[0] ** 2 * max(rest, 0.0) / left[0])
 
 
