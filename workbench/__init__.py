@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workbench import channel, coupon, slot
+    from workbench import channel, coupon, sales, slot
     from workbench.analysis import Analysis
     from workbench.report.charts import enable_charts
     from workbench.report.publish import publish
@@ -35,6 +35,7 @@ __all__ = [
     "first_screen",
     "open_shop",
     "publish",
+    "sales",
     "show_chart",
     "show_data",
     "show_definitions",

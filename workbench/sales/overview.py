@@ -1,0 +1,185 @@
+"""The sales picture: what sold, what changed it, where the money goes, and what is out of the ordinary."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from workbench.analysis import Analysis
+from workbench.errors import ParameterError
+from workbench.language import Language, say
+from workbench.parameters import check_choices, check_positive, check_rate
+from workbench.sales.alerts import annotated_days, find_alerts, no_alerts
+from workbench.sales.baskets import COLUMNS as BASKET_COLUMNS
+from workbench.sales.baskets import pairs_bought
+from workbench.sales.collect import Collected, collect_sales
+from workbench.sales.composition import COLUMNS as COMPOSITION_COLUMNS
+from workbench.sales.composition import profit_composition
+from workbench.sales.contribution import CATEGORY_COLUMNS, COLUMNS, category_contribution, sales_contribution
+from workbench.sales.figures import ORDERS
+from workbench.sales.findings import sales_findings
+from workbench.sales.headline import sales_headline
+from workbench.sales.kpis import COLUMNS as KPI_COLUMNS
+from workbench.sales.kpis import sales_kpis
+from workbench.sales.notes import sales_notes
+from workbench.sales.ranking import COLUMNS as RANKING_COLUMNS
+from workbench.sales.ranking import product_ranking
+from workbench.sales.spans import Spans, Targets, find_spans
+from workbench.sales.stock import stock_days
+from workbench.source.shop import Shop
+
+SEGMENTS = ("channel", "region", "age_group", "gender", "device")
+
+
+def overview_sales(
+    shop: Shop,
+    *,
+    start_date: str | None = None,
+    end_date: str | None = None,
+    timezone: str = "UTC",
+    lang: Language = "en",
+    confidence_level: float = 0.95,
+    compare_to: str | Sequence[str] = "previous_period",
+    segment_by: str = "channel",
+    sales_targets: Sequence[str] | None = None,
+    false_alarms_per_month: float = 1.0,
+    annotated_dates: Sequence[str] = (),
+    least_alert_amount: float | None = None,
+) -> Analysis:
+    """What sold, which factor and which segment changed it, and what is out of the ordinary?
+
+    Parameters
+    ----------
+    shop
+        Needs ``orders``; ``events`` for visitors, ``users`` for segments, ``order_lines`` for goods, ``channel_spend``,
+        ``slots`` and ``stock`` for what they say.
+    start_date, end_date, timezone
+        The period, ``start_date <= local day < end_date``; None is all the data, which leaves nothing to compare with.
+    lang
+        Language of the sentences.
+    confidence_level
+        Coverage of intervals.
+    compare_to
+        ``previous_period``: as many days just before. ``previous_year``: 52 weeks before. Or a first day and the day
+        after the last one, such as those of the last promotion.
+    segment_by
+        Column of users that divides visitors: ``channel``, ``region``, ``age_group``, ``gender``, ``device``.
+    sales_targets
+        Net sales planned for months, ISO weeks or days: ``["2026-06=100000", "2026-W24=25000", "2026-06-11=9000"]``.
+    false_alarms_per_month
+        How many alerts a month a quiet shop may get, over all series together.
+    annotated_dates
+        Days with a known reason, such as a promotion: alerts neither judge them nor learn from them.
+    least_alert_amount
+        Alerts of less money are left out; None: 1 % of a usual week's net sales.
+
+    Returns
+    -------
+    Analysis
+        ``sales_kpis`` (one row per grain, start_date and metric), ``sales_contribution`` (per part, factor and segment),
+        ``category_contribution`` (per part, factor and category), ``profit_composition`` (per dimension and member),
+        ``product_ranking`` (per level, ranking and member), ``stock_days`` (per product and region),
+        ``bought_together`` (per pair of products), ``sales_alerts`` (per grain, start_date, metric and segment) and
+        ``sales_history`` (per day).
+
+    Raises
+    ------
+    ParameterError, TableError
+        If an argument or the data cannot be used.
+    """
+    check_rate("confidence_level", confidence_level)
+    check_choices("segment_by", [segment_by], SEGMENTS)
+    check_positive("false_alarms_per_month", false_alarms_per_month, "alarms a month")
+    if least_alert_amount is not None and not 0 <= least_alert_amount < float("inf"):
+        raise ParameterError(f"least_alert_amount is {least_alert_amount}; it is an amount of money, 0 or more.")
+    targets, annotated = Targets(sales_targets), annotated_days(annotated_dates)
+    shop.require("sales_overview", "orders")
+    period = shop.period(start_date, end_date, timezone)
+    spans = find_spans(period, compare_to)
+    found, alerts = None, no_alerts()
+    if spans.now is not None:
+        found = collect_sales(shop, period, spans, segment_by)
+        alerts = find_alerts(
+            found.blocks,
+            spans.now,
+            found.known,
+            false_alarms_per_month=false_alarms_per_month,
+            annotated=annotated,
+            minimum=least_alert_amount,
+            lang=lang,
+        )
+    names = _product_names(shop)
+    tables = {
+        **_changes(found, spans, targets, segment_by, confidence_level, lang),
+        **_money(shop, found, spans, names),
+        "stock_days": stock_days(shop, period, spans, names),
+        "bought_together": _baskets(shop, found, names, spans, timezone, confidence_level),
+        "sales_alerts": alerts.table,
+        "sales_history": alerts.history,
+    }
+    has_orders = found is not None and bool(found.sums["now"].total[ORDERS])
+    days = say(lang, f"{period.start_date} to {period.last_date}", f"{period.start_date} 至 {period.last_date}")
+    return Analysis(
+        name="sales_overview",
+        lang=lang,
+        period=period,
+        tables=tables,
+        headline=sales_headline(tables, spans, segment_by, lang, days),
+        findings=sales_findings(tables, segment_by, lang) if has_orders else (),
+        notes=sales_notes(shop, period, spans, found, alerts, tables, segment_by, lang),
+        flags=shop.flags(period, lang, has_orders=has_orders),
+    )
+
+
+def _changes(
+    found: Collected | None,
+    spans: Spans,
+    targets: Targets,
+    segment_by: str,
+    confidence_level: float,
+    lang: Language,
+) -> dict[str, pd.DataFrame]:
+    contribution, categories = pd.DataFrame(columns=COLUMNS), pd.DataFrame(columns=CATEGORY_COLUMNS)
+    kpis = pd.DataFrame(columns=KPI_COLUMNS)
+    if found is not None:
+        blocks = {days: found.whole_blocks(days) for days in (1, 7)}
+        kpis = sales_kpis(spans, found.sums, blocks, found.spend, targets, found.known, confidence_level, lang)
+        if "before" in found.sums:
+            contribution = sales_contribution(
+                found.sums["now"], found.sums["before"], segment_by, found.known, confidence_level, lang
+            )
+            categories = category_contribution(found.products, lang)
+    return {"sales_kpis": kpis, "sales_contribution": contribution, "category_contribution": categories}
+
+
+def _money(shop: Shop, found: Collected | None, spans: Spans, names: dict[str, str]) -> dict[str, pd.DataFrame]:
+    if found is None or spans.now is None:
+        return {
+            "profit_composition": pd.DataFrame(columns=COMPOSITION_COLUMNS),
+            "product_ranking": pd.DataFrame(columns=RANKING_COLUMNS),
+        }
+    has_cost = shop.has("orders", "cost_amount")
+    composition = profit_composition(
+        found.groups, found.products, names, found.spend, spans.now, has_cost=has_cost, has_money=shop.has_money
+    )
+    ranking = pd.DataFrame(columns=RANKING_COLUMNS)
+    if shop.has_money:
+        ranking = product_ranking(found.products, found.groups, found.floors, names, has_before="before" in found.sums)
+    return {"profit_composition": composition, "product_ranking": ranking}
+
+
+def _baskets(
+    shop: Shop, found: Collected | None, names: dict[str, str], spans: Spans, timezone: str, confidence_level: float
+) -> pd.DataFrame:
+    if found is None:
+        return pd.DataFrame(columns=BASKET_COLUMNS)
+    return pairs_bought(shop, found.products, names, spans, timezone, confidence_level)
+
+
+def _product_names(shop: Shop) -> dict[str, str]:
+    """Names of products by id, where the shop has them."""
+    if not shop.has("products", "name"):
+        return {}
+    products = shop.products
+    named = shop.collect(products.select(id=products.product_id.cast("string"), name=products.name.cast("string")))
+    named = named.dropna(subset=["name"])
+    return dict(zip(named["id"], named["name"], strict=True))
