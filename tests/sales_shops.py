@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 from shops import frame, write_shop
 
+from workbench.sales import overview_sales
+
 NOW = {"start_date": "2026-03-03", "end_date": "2026-03-05"}
 AMOUNTS = (
     "gross_amount coupon_discount_amount other_discount_amount refund_amount platform_discount_amount cost_amount "
@@ -134,3 +136,8 @@ def random_tables(seed):
             *orders,
         ),
     }
+
+
+def overview_of_the_week(shop, **asked):
+    """Sales of the sample's week with the planted change."""
+    return overview_sales(shop, start_date="2026-06-07", end_date="2026-06-14", **asked)

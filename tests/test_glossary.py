@@ -1,6 +1,7 @@
 """Every number that a report shows is defined, in both languages."""
 
 import pytest
+from sales_shops import overview_of_the_week
 
 from workbench.channel import compare_channels
 from workbench.coupon import evaluate_coupons
@@ -8,7 +9,7 @@ from workbench.experiment import read_experiments
 from workbench.glossary import label, load_glossary, metric
 from workbench.slot import attribute_slots
 
-ANALYSES = [compare_channels, evaluate_coupons, read_experiments, attribute_slots]
+ANALYSES = [compare_channels, overview_of_the_week, evaluate_coupons, read_experiments, attribute_slots]
 
 
 def test_entries_are_whole():
@@ -39,15 +40,22 @@ def test_rates_lie_between_0_and_1(analysed):
     for analyse in ANALYSES:
         for name, table in analysed(analyse).tables.items():
             for column in table.columns:
-                if metric(column, name).unit == "rate" and column not in (
-                    "orders_per_click",
-                    "ci_lower",
-                    "ci_upper",
-                    "compared_with",
-                    "direct_error",
-                    "largest_error",
-                    "topic_error",
-                    "hidden_gem_error",
+                signed = name == "channel_adjusted" and column.startswith(("gap", "mix", "rate", "unsupported"))
+                signed |= name == "channel_mix" and column in ("mix", "rate")
+                if (
+                    metric(column, name).unit == "rate"
+                    and not signed
+                    and column
+                    not in (
+                        "orders_per_click",
+                        "ci_lower",
+                        "ci_upper",
+                        "compared_with",
+                        "direct_error",
+                        "largest_error",
+                        "topic_error",
+                        "hidden_gem_error",
+                    )
                 ):
                     values = table[column].dropna()
                     assert values.between(0, 1).all(), column

@@ -40,7 +40,57 @@ PROMISED = {
             "overall_rate",
             "ci_lower",
             "ci_upper",
+            "median_hours",
         ],
+        "channel_adjusted": [
+            "channel",
+            "conversion_rate",
+            "baseline_rate",
+            "adjusted_rate",
+            *(
+                f"{part}{end}"
+                for part in ("gap", "mix", "rate", "unsupported")
+                for end in ("", "_ci_lower", "_ci_upper")
+            ),
+            "supported_share",
+            "reason",
+        ],
+        "channel_mix": ["channel", "age_group", "audience_share", "baseline_share", "conversion_rate", "mix", "rate"],
+        "channel_pairs": [
+            "channel",
+            "other_channel",
+            "difference",
+            "ci_lower",
+            "ci_upper",
+            "p_value",
+            "p_value_adjusted",
+        ],
+        "channel_repurchase": ["channel", "day", "at_risk_count", "repurchase_share", "ci_lower", "log10_p_value"],
+        "channel_retention": [
+            "channel",
+            "unit",
+            "cohort_date",
+            "period_index",
+            "cohort_user_count",
+            "active_count",
+            "retention_rate",
+            "on_or_after_rate",
+            "order_count",
+            "paid_amount",
+        ],
+        "channel_economics": [
+            "channel",
+            "spend_amount",
+            "cost_per_visitor",
+            "cost_per_new_user",
+            "cost_per_new_buyer",
+            "return_on_ad_spend",
+            "contribution_per_new_user",
+            "payback_day",
+            *(f"paid_amount_per_user_{days}" for days in (30, 60, 90)),
+        ],
+        "channel_payback": ["channel", "day", "profit_per_user", "balance_per_user"],
+        "channel_prices": ["channel", "price_band", "viewed_share", "bought_share"],
     },
     "coupon_evaluation": {
         "coupon_scorecard": [
@@ -118,6 +168,16 @@ PROMISED = {
         "experiment_curve": ["experiment_id", "variant", "outcome", "day", "estimate", "ci_lower", "ci_upper"],
         "experiment_checks": ["experiment_id", "variant", "check", "statistic", "p_value", "limit", "status"],
     },
+    "sales_overview": {
+        "sales_kpis": ["grain", "start_date", "metric", "value", "comparison_value", "change", "relative_change"],
+        "sales_contribution": ["part", "factor", "segment", "contribution", "ci_lower", "ci_upper"],
+        "category_contribution": ["part", "factor", "category", "contribution"],
+        "profit_composition": ["dimension", "member", "gross_amount", "spend_amount", "contribution_amount"],
+        "product_ranking": ["level", "ranking", "rank", "member", "net_amount", "comparison_amount", "change"],
+        "stock_days": ["product_id", "region", "on_hand_quantity", "days_of_stock", "replenish_quantity", "hint"],
+        "bought_together": ["product_id", "other_id", "support", "confidence", "lift", "lift_ci_lower"],
+        "sales_history": ["date", "net_amount", "expected_value", "expected_lower", "is_alarm"],
+    },
     "slot_attribution": {
         "slot_metrics": [
             "slot_id",
@@ -162,12 +222,21 @@ PROMISED = {
     },
 }
 
+ASKED = {"sales_overview": {"start_date": "2026-06-07", "end_date": "2026-06-14"}}
+"""Parameters without which a report of all the data has nothing to say."""
+
 
 @pytest.mark.browser
 @pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize("notebook", PROMISED)
 def test_a_report_on_the_sample(sample_folder, tmp_path, open_page, notebook, lang):
-    result = run_notebook(notebook, sample_folder, tmp_path, parameters={"timezone": "Asia/Shanghai"}, lang=lang)
+    result = run_notebook(
+        notebook,
+        sample_folder,
+        tmp_path,
+        parameters={"timezone": "Asia/Shanghai", **ASKED.get(notebook, {})},
+        lang=lang,
+    )
     assert result.status == "done", result.error
     for table, columns in PROMISED[notebook].items():
         written = pd.read_csv(result.folder / "tables" / f"{table}.csv")

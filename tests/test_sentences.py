@@ -1,13 +1,14 @@
 """Every sentence of every report rests on one cell of one table, and says that cell's number."""
 
 import pytest
+from sales_shops import overview_of_the_week
 
 from workbench.channel import compare_channels
 from workbench.coupon import evaluate_coupons
 from workbench.experiment import read_experiments
 from workbench.slot import attribute_slots
 
-ANALYSES = [compare_channels, evaluate_coupons, read_experiments, attribute_slots]
+ANALYSES = [compare_channels, overview_of_the_week, evaluate_coupons, read_experiments, attribute_slots]
 
 
 def cell_of(analysis, sentence):

@@ -1,18 +1,23 @@
 """What the channel tables say, in sentences that name their cell."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from workbench.analysis import Action, Cell, Finding, Headline
+from workbench.channel.audience_findings import (
+    audience_findings,
+    clearest_gap,
+    curve_findings,
+    gap_verdict,
+    price_findings,
+)
+from workbench.channel.wishes import Wishes
 from workbench.language import Language, format_amount, format_count, format_interval, format_rate, say
 from workbench.metrics.population import Population
 from workbench.period import Period
 from workbench.stats.intervals import wilson
 from workbench.stats.tables import shown_window
-
-MIN_USERS = 30
-"""Channels with fewer users with an elapsed window are not ranked."""
 
 
 def named_channels(scorecard: pd.DataFrame) -> pd.DataFrame:
@@ -22,37 +27,27 @@ def named_channels(scorecard: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ranked(scorecard: pd.DataFrame) -> pd.DataFrame:
-    enough = scorecard["conversion_eligible_count"] >= MIN_USERS
-    known = scorecard["conversion_rate"].notna() & (scorecard["channel"] != "(unknown)")
-    return scorecard[enough & known].sort_values("conversion_rate", ascending=False)
+    known = scorecard["conversion_rate"].notna() & scorecard["unranked_reason"].isna()
+    return scorecard[known].sort_values("conversion_rate", ascending=False)
 
 
 def channel_headline(
-    scorecard: pd.DataFrame,
-    period: Period,
-    population: Population,
-    lang: Language,
-    repurchase_days: Sequence[int],
-    conversion_days: int,
-    paid_count: int,
+    tables: Mapping[str, pd.DataFrame], period: Period, wishes: Wishes, lang: Language, paid_count: int
 ) -> Headline:
     """The first screen of the channel report."""
+    scorecard = tables["channel_scorecard"]
     return Headline(
-        verdict=_verdict(scorecard, period, population, lang, conversion_days, paid_count),
-        table=_headline_table(scorecard, population, lang, repurchase_days),
+        verdict=_verdict(tables, period, wishes, lang, paid_count),
+        table=_headline_table(scorecard, wishes.population, lang, wishes.repurchase_days),
         source="channel_scorecard",
-        actions=_actions(scorecard, lang, conversion_days),
+        actions=_actions(scorecard, lang, wishes.conversion_days),
     )
 
 
 def _verdict(
-    scorecard: pd.DataFrame,
-    period: Period,
-    population: Population,
-    lang: Language,
-    conversion_days: int,
-    paid_count: int,
+    tables: Mapping[str, pd.DataFrame], period: Period, wishes: Wishes, lang: Language, paid_count: int
 ) -> str:
+    scorecard, population = tables["channel_scorecard"], wishes.population
     ranked = _ranked(scorecard)
     if scorecard.empty:
         return say(
@@ -69,9 +64,12 @@ def _verdict(
     if len(ranked) < 2:
         return say(
             lang,
-            f"Fewer than two channels have {MIN_USERS} users whose window has elapsed: nothing to compare yet.",
-            f"不足两个渠道拥有 {MIN_USERS} 名已满窗口期的用户，暂无法比较。",
+            f"Fewer than two channels have {wishes.min_users} users whose window has elapsed: nothing to compare yet.",
+            f"不足两个渠道拥有 {wishes.min_users} 名已满窗口期的用户，暂无法比较。",
         )
+    gap = clearest_gap(tables["channel_adjusted"], scorecard) if wishes.standardise_by else None
+    if gap is not None:
+        return gap_verdict(gap, wishes, lang)
     best, worst = ranked.iloc[0], ranked.iloc[-1]
     apart = best["ci_lower"] > worst["ci_upper"]
     spans = [format_interval(row["ci_lower"], row["ci_upper"]) for row in (best, worst)]
@@ -83,7 +81,8 @@ def _verdict(
             f"差异不明显：最高转化（{best['channel']}，{format_rate(best['conversion_rate'])}，{spans[0]}）与最低"
             f"（{worst['channel']}，{spans[1]}）区间重叠。",
         )
-    window = say(lang, f" within {conversion_days} days", f" {conversion_days} 天内") if population == "new" else ""
+    days = wishes.conversion_days
+    window = say(lang, f" within {days} days", f" {days} 天内") if population == "new" else ""
     return say(
         lang,
         f"{best['channel']} converts best{window}: {format_rate(best['conversion_rate'])} ({spans[0]}), "
@@ -108,7 +107,7 @@ def _headline_table(
         }
         if window:
             cells[say(lang, f"Again in {window} d", f"{window} 天复购")] = format_rate(row[f"repurchase_rate_{window}"])
-        if population == "new" and scorecard["contribution_per_new_user"].notna().any():
+        if "contribution_per_new_user" in scorecard and scorecard["contribution_per_new_user"].notna().any():
             cells[say(lang, "Cost / user", "获客成本")] = format_amount(row["cost_per_new_user"], lang)
             cells[say(lang, "Earns / user", "单客贡献")] = format_amount(row["contribution_per_new_user"], lang)
         else:
@@ -175,14 +174,10 @@ def _money_action(row: dict, name: str, text: str, lang: Language) -> Action:
 
 
 def channel_findings(
-    scorecard: pd.DataFrame,
-    funnel: pd.DataFrame,
-    population: Population,
-    lang: Language,
-    repurchase_days: Sequence[int],
-    conversion_days: int,
+    tables: Mapping[str, pd.DataFrame], wishes: Wishes, lang: Language, confidence_level: float
 ) -> tuple[Finding, ...]:
-    """Sentences on conversion, repurchase, the leakiest step and small channels."""
+    """Sentences on conversion and its gaps, repurchase, spend, the leakiest step, prices and small channels."""
+    scorecard = tables["channel_scorecard"]
     found = []
     ranked = _ranked(scorecard)
     for name, row in (
@@ -205,9 +200,12 @@ def channel_findings(
                     one["conversion_rate"],
                 )
             )
-    found += _repurchase_findings(scorecard, lang, repurchase_days)
-    found += _leak_findings(funnel, scorecard, lang)
-    small = scorecard[(scorecard["conversion_eligible_count"] < MIN_USERS) & (scorecard["channel"] != "(unknown)")]
+    found += audience_findings(tables, wishes, lang)
+    found += _repurchase_findings(scorecard, lang, wishes)
+    found += curve_findings(tables["channel_repurchase"], tables["channel_economics"], lang, confidence_level)
+    found += _leak_findings(tables["channel_funnel"], lang, wishes.min_users)
+    found += price_findings(tables["channel_prices"], lang)
+    small = scorecard[scorecard["unranked_reason"].isin(("few_users", "no_elapsed_window"))]
     for one in small.to_dict("records"):
         found.append(
             Finding(
@@ -224,12 +222,13 @@ def channel_findings(
     return tuple(found)
 
 
-def _repurchase_findings(scorecard: pd.DataFrame, lang: Language, days: Sequence[int]) -> list[Finding]:
-    window = shown_window(days)
+def _repurchase_findings(scorecard: pd.DataFrame, lang: Language, wishes: Wishes) -> list[Finding]:
+    window = shown_window(wishes.repurchase_days)
     if not window:
         return []
     column = f"repurchase_rate_{window}"
-    enough = scorecard[(scorecard[f"{column}_eligible_count"] >= MIN_USERS) & (scorecard["channel"] != "(unknown)")]
+    many = scorecard[f"{column}_eligible_count"] >= wishes.min_users
+    enough = scorecard[many & (scorecard["channel"] != "(unknown)")]
     found = []
     for one in enough.sort_values(column, ascending=False).head(1).to_dict("records"):
         span = format_interval(one[f"{column}_ci_lower"], one[f"{column}_ci_upper"])
@@ -248,16 +247,16 @@ def _repurchase_findings(scorecard: pd.DataFrame, lang: Language, days: Sequence
     return found
 
 
-def _leak_findings(funnel: pd.DataFrame, scorecard: pd.DataFrame, lang: Language) -> list[Finding]:
+def _leak_findings(funnel: pd.DataFrame, lang: Language, min_users: int) -> list[Finding]:
     """The channel and step that fall furthest below all channels together, beyond the interval of its step rate."""
-    if funnel.empty:
+    if funnel.empty or "breakdown_value" in funnel:
         return []
     totals = funnel.groupby("step_index")["user_count"].sum()
     overall = (totals / totals.shift()).rename("all_rate")
     steps = funnel[(funnel["step_index"] > 1)].join(overall, on="step_index")
     base = funnel.set_index(["channel", "step_index"])["user_count"]
     steps["base_count"] = [base.loc[(row["channel"], row["step_index"] - 1)] for row in steps.to_dict("records")]
-    steps = steps[(steps["base_count"] >= MIN_USERS) & (steps["channel"] != "(unknown)")]
+    steps = steps[(steps["base_count"] >= min_users) & (steps["channel"] != "(unknown)")]
     steps = steps.assign(lost=((steps["all_rate"] - steps["step_rate"]) * steps["base_count"]).round())
     surely = wilson(steps["user_count"], steps["base_count"]).upper < steps["all_rate"]
     found = []

@@ -1,37 +1,47 @@
 """Assumptions and limits of the channel report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from workbench.language import Language, say
-from workbench.metrics.population import Population
+from workbench.channel.funnel import ChannelFunnel
+from workbench.channel.wishes import Wishes
+from workbench.language import Language, format_count, say
 from workbench.source.shop import Shop
 
 
 def channel_notes(
     shop: Shop,
     lang: Language,
-    population: Population,
-    conversion_days: int,
-    scorecard: pd.DataFrame,
-    funnel: pd.DataFrame,
-    absent: Sequence[str],
+    wishes: Wishes,
+    tables: Mapping[str, pd.DataFrame],
+    asked: ChannelFunnel,
+    missing: Sequence[str],
+    mixed_sessions: int,
 ) -> tuple[str, ...]:
-    """What was assumed, what is missing, and what would be gained by adding it."""
+    """What was assumed, what is missing, and what would be gained by adding it.
+
+    Parameters
+    ----------
+    missing
+        Columns of users by which to compare the audience that the source lacks.
+    mixed_sessions
+        Sessions that name more than one channel.
+    """
+    scorecard, funnel, absent = tables["channel_scorecard"], tables["channel_funnel"], asked.absent
+    conversion_days = wishes.conversion_days
     notes = [
         say(
             lang,
-            "Channels differ in audience; a difference between channels is not yet the channel's doing.",
-            "各渠道受众不同，渠道之间的差异并不等于渠道本身的作用。",
+            "Channels differ in audience; a difference between channels is not yet the channel's doing. What the measured "
+            "audience explains is not caused by it: what is not measured may differ as well.",
+            "各渠道受众不同，渠道之间的差异并不等于渠道本身的作用。可测受众所解释的部分也并非因果：未测量的方面同样可能不同。",
         ),
-        say(
-            lang,
-            "A user belongs to the channel of acquisition, whatever the later visits come through.",
-            "用户归属于首次获客渠道，与之后的访问来源无关。",
-        ),
+        *_basis_notes(wishes, lang, mixed_sessions),
+        *_window_notes(wishes, scorecard, lang),
+        *_audience_notes(shop, wishes, tables["channel_adjusted"], missing, lang),
     ]
-    if population == "new":
+    if wishes.population == "new" and wishes.channel_basis == "acquisition":
         notes.append(
             say(
                 lang,
@@ -46,6 +56,14 @@ def channel_notes(
                 f"Contribution per new user is the profit of the first {conversion_days} days less spend per new user; "
                 "spend is taken as certain.",
                 f"单个新客贡献 = 首 {conversion_days} 天利润 − 单个新客成本；投放花费视为确定值。",
+            )
+        )
+    if wishes.population == "active":
+        notes.append(
+            say(
+                lang,
+                "Retention, economics and payback are of users first seen in the period, whoever else was active.",
+                "留存、经济账与回本只统计期内首访的用户，与其他活跃用户无关。",
             )
         )
     if not shop.has_money:
@@ -98,6 +116,142 @@ def channel_notes(
         )
     if scorecard["channel"].eq("(unknown)").any():
         notes.append(
-            say(lang, "(unknown) are users without a channel of acquisition.", "(unknown) 为没有获客渠道的用户。")
+            say(
+                lang,
+                f"(unknown) are {format_count(_unknown(scorecard))} users without a channel; they count in all users and "
+                "are not ranked.",
+                f"(unknown) 为 {format_count(_unknown(scorecard))} 名没有渠道的用户，计入全部用户，不参与排名。",
+            )
         )
+    notes += _spend_notes(tables["channel_economics"], lang)
     return tuple(notes)
+
+
+def _unknown(scorecard: pd.DataFrame) -> float:
+    return float(scorecard.loc[scorecard["channel"] == "(unknown)", "user_count"].iloc[0])
+
+
+def _basis_notes(wishes: Wishes, lang: Language, mixed_sessions: int) -> list[str]:
+    basis = wishes.channel_basis
+    if basis == "acquisition":
+        return [
+            say(
+                lang,
+                "A user belongs to the channel of acquisition, whatever the later visits come through.",
+                "用户归属于首次获客渠道，与之后的访问来源无关。",
+            )
+        ]
+    rule = {
+        "session": say(lang, "all of it to the channel of the order's own session", "全部归于订单所在会话的渠道"),
+        "first": say(lang, "all of it to the first session with a channel", "全部归于首个有渠道的会话"),
+        "last": say(lang, "all of it to the last session with a channel", "全部归于最后一个有渠道的会话"),
+        "linear": say(lang, "equally to every session with a channel", "在有渠道的会话之间平分"),
+    }[basis]
+    reach = (
+        ""
+        if basis == "session"
+        else say(
+            lang,
+            f", no further back than {wishes.conversion_days} days or the order before",
+            f"，不早于 {wishes.conversion_days} 天，也不早于上一单",
+        )
+    )
+    notes = [
+        say(
+            lang,
+            f"channel_basis {basis}: orders are credited, {rule}{reach}. A user counts under every channel through which "
+            "the user came, so users of channels do not add up and pairs of channels are not tested.",
+            f"channel_basis {basis}：订单功劳{rule}{reach}。用户计入其到访的每个渠道，因此各渠道用户数不可相加，也不做渠道两两检验。",
+        ),
+        say(
+            lang,
+            "The funnel, repurchase, retention, price bands and economics follow users by the channel of acquisition.",
+            "漏斗、复购、留存、价格带与成本按用户的获客渠道统计。",
+        ),
+    ]
+    if mixed_sessions:
+        notes.append(
+            say(
+                lang,
+                f"Sessions that name more than one channel: {format_count(mixed_sessions)}; the first one named counts.",
+                f"出现多个渠道的会话：{format_count(mixed_sessions)} 个，取最先出现的渠道。",
+            )
+        )
+    return notes
+
+
+def _window_notes(wishes: Wishes, scorecard: pd.DataFrame, lang: Language) -> list[str]:
+    if wishes.population != "new" or scorecard["user_count"].sum() == 0:
+        return []
+    waiting = int(scorecard["user_count"].sum() - scorecard["conversion_eligible_count"].sum())
+    if not scorecard["conversion_eligible_count"].sum():
+        return [
+            say(
+                lang,
+                f"No user's {wishes.conversion_days} days have elapsed: conversion is empty. Take a shorter "
+                "conversion_days, an earlier period, or wait.",
+                f"没有用户满 {wishes.conversion_days} 天，转化率为空。请缩短 conversion_days、选更早的时期或等待。",
+            )
+        ]
+    if waiting and wishes.channel_basis == "acquisition":
+        return [
+            say(
+                lang,
+                f"{format_count(waiting)} new users came too late to be followed {wishes.conversion_days} days; they are in no "
+                "conversion rate.",
+                f"{format_count(waiting)} 名新客尚未满 {wishes.conversion_days} 天，不计入转化率。",
+            )
+        ]
+    return []
+
+
+def _audience_notes(
+    shop: Shop, wishes: Wishes, adjusted: pd.DataFrame, missing: Sequence[str], lang: Language
+) -> list[str]:
+    notes = []
+    if missing:
+        named = ", ".join(missing)
+        notes.append(
+            say(
+                lang,
+                f"users carry no {named}: the audience is compared without. Add it to see how much of a gap it explains.",
+                f"users 没有 {named}，受众比较不含该列；补充后可见它解释多少差距。",
+            )
+        )
+    if wishes.standardise_by and len(adjusted):
+        words = wishes.audience_words(lang)
+        notes.append(
+            say(
+                lang,
+                f"The audience is measured by {words}, unknown its own group. Weights are symmetric: exchanging the two sides "
+                "changes signs alone; groups that one side lacks stand apart as unsupported.",
+                f"受众按{words}衡量，未知单列。权重对称，交换双方只改变符号；只有一方拥有的组单列为“无对照”。",
+            )
+        )
+        reasons = adjusted.loc[
+            adjusted["reason"].isin(("few_own_buyers", "few_other_buyers", "few_effective_buyers")), "channel"
+        ]
+        if len(reasons):
+            names = ", ".join(reasons.head(8))
+            notes.append(
+                say(
+                    lang,
+                    f"Too few buyers for an interval of the gap: {names}.",
+                    f"买家太少，差距没有区间：{names}。",
+                )
+            )
+    return notes
+
+
+def _spend_notes(economics: pd.DataFrame, lang: Language) -> list[str]:
+    alone = economics.loc[(economics["spend_amount"] > 0) & (economics["new_user_count"] == 0), "channel"]
+    if alone.empty:
+        return []
+    names = ", ".join(alone.head(8))
+    return [
+        say(
+            lang,
+            f"Spend without a new user: {names}. Its name may differ from that of the users' channel, or nobody came.",
+            f"有花费但没有新客的渠道：{names}。可能名称与用户渠道不一致，或无人到来。",
+        )
+    ]

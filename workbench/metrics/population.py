@@ -1,6 +1,6 @@
 """Which users a channel comparison speaks of, and what they did."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import ibis
@@ -13,19 +13,25 @@ from workbench.metrics.repurchase import next_payments, repurchase_counts
 from workbench.period import DAY_MS, Period
 
 Population = Literal["new", "active"]
+USER_COLUMNS = ("age_group", "gender", "region", "device")
+"""Columns that describe users as of acquisition."""
 
 
-def population_users(tables: dict[str, ir.Table], population: Population, period: Period) -> ir.Table:
-    """The users compared, one row each: user_id, user_bucket, channel, first_seen_ms.
+def population_users(
+    tables: Mapping[str, ir.Table], population: Population, period: Period, columns: Sequence[str] = ()
+) -> ir.Table:
+    """The users compared, one row each: user_id, user_bucket, channel, first_seen_ms and the columns asked for.
 
     ``new``: users first seen in the period. ``active``: users with an event or a submitted order in it; those
-    missing in ``users`` have no channel and count under ``(unknown)``.
+    missing in ``users`` have no channel and count under ``(unknown)``. Other columns of users are text, null is
+    ``(unknown)`` too.
     """
     users = tables["users"]
-    known = users.select("user_id", "user_bucket", "first_seen_ms", "channel")
+    named = {name: users[name].cast("string") for name in ("channel", *columns)}
+    known = users.select("user_id", "user_bucket", "first_seen_ms", **named)
     if population == "new":
         new = known.filter(known.first_seen_ms >= period.start_ms, known.first_seen_ms < period.end_ms)
-        return new.mutate(channel=new.channel.fill_null(UNKNOWN))
+        return new.mutate(**{name: new[name].fill_null(UNKNOWN) for name in named})
     seen = []
     for name, instant in (("events", "event_ms"), ("orders", "submitted_ms"), ("orders", "paid_ms")):
         if name in tables:
@@ -35,19 +41,38 @@ def population_users(tables: dict[str, ir.Table], population: Population, period
     active = ibis.union(*seen, distinct=True) if len(seen) > 1 else seen[0]
     joined = active.left_join(known.drop("user_bucket"), "user_id")
     return joined.select(
-        "user_id", "user_bucket", first_seen_ms=joined.first_seen_ms, channel=joined.channel.fill_null(UNKNOWN)
+        "user_id",
+        "user_bucket",
+        first_seen_ms=joined.first_seen_ms,
+        **{name: joined[name].fill_null(UNKNOWN) for name in named},
     )
 
 
 def channel_sums(
-    members: ir.Table, paid: ir.Table, population: Population, period: Period, conversion_days: int
+    members: ir.Table,
+    paid: ir.Table,
+    population: Population,
+    period: Period,
+    conversion_days: int,
+    by: Sequence[str] = ("channel",),
 ) -> ir.Table:
     """Everything that adds up over users, by channel and bucket of users.
+
+    Parameters
+    ----------
+    members
+        From ``population_users``.
+    paid
+        Paid orders with ``profit_amount``.
+    population, period, conversion_days
+        As the notebook's parameters.
+    by
+        Columns of ``members`` to sum by.
 
     Returns
     -------
     ibis.Table
-        One row per channel and user_bucket: user_count, buyer_count, repeat_buyer_count, order_count,
+        One row per value of ``by`` and user_bucket: user_count, buyer_count, repeat_buyer_count, order_count,
         gross_amount, paid_amount, refund_amount (paid orders in the period), amount_count (of them with an
         amount), paid_squares (sum over users of their squared paid amount); eligible_count, converted_count
         (conversion as defined for the population); early_profit_amount (paid orders of eligible users in their
@@ -81,7 +106,7 @@ def channel_sums(
     else:
         eligible, converted = ibis.literal(True), bought > 0
     marked = users.mutate(is_eligible=eligible, is_converted=converted, bought=bought)
-    return marked.group_by(["channel", "user_bucket"]).aggregate(
+    return marked.group_by([*by, "user_bucket"]).aggregate(
         user_count=_.count(),
         buyer_count=(_.bought > 0).cast("int64").sum(),
         repeat_buyer_count=(_.bought > 1).cast("int64").sum(),
@@ -98,14 +123,24 @@ def channel_sums(
 
 
 def channel_repurchase(members: ir.Table, paid: ir.Table, period: Period, days: Sequence[int]) -> ir.Table:
-    """Repurchase counts by channel; the origin is a member's first paid order in the data, inside the period."""
+    """When do members pay again on a later local day? Counts by channel and day since the first paid order.
+
+    Day d reaches from d to d + 1 times 24 hours after the first paid order in the data, which lies in the period; a
+    buyer is followed on it if all of it lies before the end of the data.
+
+    Returns
+    -------
+    ibis.Table
+        One row per channel, ``exit_day`` (of the next payment, or the first day not followed, whichever is earlier) and
+        ``is_repurchase``: origin_count, and for each W ``eligible_<W>`` (W days have elapsed) and ``repurchased_<W>``
+        (of these, paid again before origin + W days).
+    """
     origins = members.inner_join(first_payments(paid), "user_id")
     origins = origins.filter(origins.first_paid_ms >= period.start_ms, origins.first_paid_ms < period.end_ms)
     origins = origins.select("channel", "user_id", origin_ms=origins.first_paid_ms)
-    return repurchase_counts(next_payments(origins, paid, period, ["channel"]), period, days, ["channel"])
-
-
-def member_events(events: ir.Table, members: ir.Table, period: Period) -> ir.Table:
-    """Events in the period of the users compared, with their channel of acquisition."""
-    inside = events.filter(events.event_ms >= period.start_ms, events.event_ms < period.end_ms).drop("channel")
-    return inside.inner_join(members.select("user_id", "channel"), "user_id")
+    following = next_payments(origins, paid, period, ["channel"])
+    followed = ((period.data_end_ms - following.origin_ms) // DAY_MS).cast("int64")
+    again = ((following.next_ms - following.origin_ms) // DAY_MS).cast("int64")
+    is_repurchase = (again < followed).fill_null(False)
+    timed = following.mutate(is_repurchase=is_repurchase, exit_day=ibis.cases((is_repurchase, again), else_=followed))
+    return repurchase_counts(timed, period, days, ["channel", "exit_day", "is_repurchase"])

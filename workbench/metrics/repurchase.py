@@ -43,7 +43,7 @@ def repurchase_counts(next_paid: ir.Table, period: Period, days: Sequence[int], 
     Returns
     -------
     ibis.Table
-        One row per group of ``by``: ``eligible_<W>`` and ``repurchased_<W>`` for each number of days W.
+        One row per group of ``by``: ``origin_count``, all of its buyers, and ``eligible_<W>`` and ``repurchased_<W>`` for each number of days W.
     """
     counts = {}
     for window in days:
@@ -51,4 +51,4 @@ def repurchase_counts(next_paid: ir.Table, period: Period, days: Sequence[int], 
         elapsed = end <= period.data_end_ms
         counts[f"eligible_{window}"] = elapsed.cast("int64").sum()
         counts[f"repurchased_{window}"] = (elapsed & (_.next_ms < end)).fill_null(False).cast("int64").sum()
-    return next_paid.group_by(list(by)).aggregate(**counts)
+    return next_paid.group_by(list(by)).aggregate(origin_count=_.count(), **counts)
