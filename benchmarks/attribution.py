@@ -5,7 +5,6 @@ Each figure is the least of some rounds, each round in a process of its own with
 the last data frame; the peak is that of the whole process.
 """
 
-import argparse
 import json
 import shutil
 import subprocess
@@ -13,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measure import MEMORY_LIMIT, THREADS, Meter, best, fresh, limit, ratio, row, save, tell
+from measure import MEMORY_LIMIT, THREADS, Meter, best, event_arguments, fresh, limit, ratio, row, save, tell
 
 MODELS = ("first", "last", "linear", "position_based", "time_decay")
 TARGETS = ("view_item", "add_to_cart", "begin_checkout", "purchase")
@@ -186,14 +185,7 @@ def all_targets(results, shop, rounds, timeout):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, default=10_000_000, help="events of the shop (10000000)")
-    parser.add_argument("--large", action="store_true", help="also ten times as many events, and the growth")
-    parser.add_argument("--rounds", type=int, default=3, help="times that each task is measured; the least counts (3)")
-    parser.add_argument("--timeout", type=int, default=300, help="seconds after which a task is given up (300)")
-    parser.add_argument("--folder", type=Path, help="where shops are made and kept (default: temporary, removed)")
-    parser.add_argument("--task", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = event_arguments(__doc__)
     if arguments.task:
         print(json.dumps(do(json.loads(arguments.task))))
         return

@@ -1,5 +1,6 @@
 """What the benchmarks share: a measurement in a process of its own, the verdict on a limit, the file of results."""
 
+import argparse
 import json
 import os
 import resource
@@ -47,6 +48,18 @@ def fresh(script, task, *, python=sys.executable, timeout=600):
     if done.returncode:
         sys.exit(f"{Path(script).name} {json.dumps(task)} failed:\n{done.stderr or done.stdout}")
     return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def event_arguments(description):
+    """What the benchmarks on events are asked for on the command line."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=10_000_000, help="events of the shop (10000000)")
+    parser.add_argument("--large", action="store_true", help="also ten times as many events, and the growth")
+    parser.add_argument("--rounds", type=int, default=3, help="times that each task is measured; the least counts (3)")
+    parser.add_argument("--timeout", type=int, default=300, help="seconds after which a task is given up (300)")
+    parser.add_argument("--folder", type=Path, help="where shops are made and kept (default: temporary, removed)")
+    parser.add_argument("--task", help=argparse.SUPPRESS)
+    return parser.parse_args()
 
 
 def best(rounds):

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workbench.language import Language, format_amount, say
 from workbench.metrics.prices import band_limits, price_bands, viewed_and_bought
 from workbench.period import Period
 from workbench.source.shop import Shop
@@ -62,9 +61,3 @@ def price_table(
             )
         parts.append(part)
     return pd.concat(parts, ignore_index=True)[COLUMNS]
-
-
-def band_words(row: dict, lang: Language) -> str:
-    """A price band as a reader says it."""
-    limits = [format_amount(row[name], lang) for name in ("lowest_price", "highest_price")]
-    return say(lang, " to ", " 至 ").join(limits)

@@ -94,14 +94,9 @@ class Collected:
         """Units of an arm, followed or not."""
         return int(self._numbers["unit_count"][self._labels["variant"] == variant].sum())
 
-    def followed(self, variant: str, days: int, *, week: int | None = None, is_new: bool | None = None) -> int:
-        """Units of an arm whose window has elapsed; of one week, or only new ones or those with a history."""
-        chosen = self._labels["variant"] == variant
-        if week is not None:
-            chosen = chosen & (self._labels["week"] == week)
-        if is_new is not None:
-            chosen = chosen & (self._labels["is_new"] == is_new)
-        return int(self._numbers[f"n_{days}"][chosen].sum())
+    def followed(self, variant: str, days: int) -> int:
+        """Units of an arm whose window has elapsed."""
+        return int(self._numbers[f"n_{days}"][self._labels["variant"] == variant].sum())
 
     def cells(
         self,
@@ -147,7 +142,7 @@ class Collected:
     @cached_property
     def _labels(self) -> dict[str, NDArray[Any]]:
         """Columns of ``sums`` that say which cell a row is."""
-        types = {"variant": object, "stratum": object, "week": np.int64, "is_new": np.bool_}
+        types = {"variant": object, "stratum": object, "is_new": np.bool_}
         return {name: self.sums[name].to_numpy(dtype=type_) for name, type_ in types.items()}
 
     @cached_property

@@ -201,15 +201,6 @@ def stratified_difference(
     return effect_of(arms[0], arms[1], level, base=unadjusted_control_mean, base_variance=base_variance)
 
 
-def total_over_treated(effect: Effect) -> tuple[float, float, float]:
-    """What did assignment change in all, over every unit treated? Estimate and bounds.
-
-    The control is scaled to the size of the treatment: total of treatment - total of control x n_treatment / n_control.
-    """
-    n = effect.n_treatment
-    return n * effect.estimate, n * effect.ci_lower, n * effect.ci_upper
-
-
 Status = Literal["holds", "violated", "open"]
 
 
