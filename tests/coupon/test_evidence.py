@@ -382,6 +382,8 @@ def test_where_costs_are_missing_nothing_is_decided_by_profit(tmp_path):
     decision = analysis.tables["coupon_decision"].iloc[0]
     assert (decision["decision"], decision["reason"]) == ("test", "costs_missing")
     assert "补齐订单成本" in analysis.headline.actions[0].text
+    assert "没有成本" in readout.headline.verdict
+    assert [one.text for one in readout.headline.actions] == ["补齐订单成本，或给出 margin_rate。"]
     verdict = readout.tables["experiment_verdict"].iloc[0]
     assert (verdict["verdict"], verdict["reason"]) == ("none", "costs_missing")
     drawn = verdict_picture(readout).to_dict()["datasets"].values()

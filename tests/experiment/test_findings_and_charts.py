@@ -84,7 +84,10 @@ def test_every_kind_of_sentence_is_there(troubled):
         "experiment_not_answerable",
     ]
     assert {"sample_ratio_alarm", "users_in_two_arms", "unbalanced_before", "guardrail_violated"} <= set(names)
-    assert troubled["en"].headline.verdict == "4 arms held against control: 1 worse, 1 not valid, 2 cannot say."
+    assert (
+        troubled["en"].headline.verdict
+        == "4 arms held against control: 1 worse, 1 not valid, 2 cannot say. Reason: an arm has no users whose window has elapsed."
+    )
     texts = [one.text for one in troubled["en"].findings]
     assert len(set(texts)) == len(texts)
     assert "b · low: refunds rose by more than the margin allowed." in texts

@@ -56,6 +56,13 @@ def test_a_chart_on_the_first_screen_is_low():
     assert unpacked(figures)["specs"][0]["height"] == 190
 
 
+@pytest.mark.parametrize(("asked", "given"), [(40, 150), (170, 170), (400, 190)])
+def test_rows_on_the_first_screen_do_not_overlap_and_leave_room_for_what_to_do(asked, given):
+    figures = Figures("en")
+    figures.add(spec(fake.lines(fake.analyse("en"))) | {"height": asked}, on_first_screen=True)
+    assert unpacked(figures)["specs"][0]["height"] == given
+
+
 def test_composed_charts_are_told_apart():
     analysis = fake.analyse("en")
     assert is_composed(spec(fake.linked(analysis)))

@@ -38,6 +38,10 @@ def experiment_headline(tables: dict[str, pd.DataFrame], period: Period, lang: L
         best = verdicts[verdicts["verdict"] == "better"].sort_values("estimate", ascending=False)
         if len(best):
             text += " " * (lang == "en") + _effect_words(best.iloc[0].to_dict(), lang)
+        reasons = verdicts.loc[verdicts["verdict"] == "none", "reason"].dropna().unique()
+        if len(reasons) and reasons[0] in REASON_WORDS:
+            why = say(lang, *REASON_WORDS[reasons[0]])
+            text += say(lang, f" Reason: {why}.", f"原因：{why}。")
     return Headline(
         verdict=text,
         table=_headline_table(verdicts, lang),
@@ -82,8 +86,9 @@ def _arm(row: dict) -> str:
 def _actions(verdicts: pd.DataFrame, checks: pd.DataFrame, lang: Language) -> tuple[Action, ...]:
     found = []
     order = {"broken": 0, "worse": 1, "better": 2, "open": 3}
-    chosen = verdicts[verdicts["verdict"].isin(order)]
-    chosen = chosen.assign(place=chosen["verdict"].map(order)).sort_values("place", kind="stable")
+    lacks_costs = (verdicts["verdict"] == "none") & (verdicts["reason"] == "costs_missing")
+    chosen = pd.concat([verdicts[verdicts["verdict"].isin(order)], verdicts[lacks_costs].head(1)])
+    chosen = chosen.assign(place=chosen["verdict"].map(order)).sort_values("place", kind="stable", na_position="first")
     for row in chosen.head(3).to_dict("records"):
         arm, is_money = _arm(row), row["outcome"] not in ("buyer_rate", "orders_per_user")
         texts = {
@@ -94,6 +99,7 @@ def _actions(verdicts: pd.DataFrame, checks: pd.DataFrame, lang: Language) -> tu
             "worse": (f"End the treatment of {arm}.", f"结束 {arm} 的实验组方案。"),
             "better": (f"Give the treatment of {arm} to all.", f"将 {arm} 的实验组方案推广到全部用户。"),
             "open": (f"Let {arm} run on: its interval includes 0.", f"让 {arm} 继续：区间包含 0。"),
+            "none": ("Fill in the cost of orders, or give margin_rate.", "补齐订单成本，或给出 margin_rate。"),
         }
         mine = checks[(checks["experiment_id"] == row["experiment_id"]) & (checks["variant"] == row["variant"])]
         if row["verdict"] == "better" and (mine["status"] == "violated").any():
@@ -101,7 +107,7 @@ def _actions(verdicts: pd.DataFrame, checks: pd.DataFrame, lang: Language) -> tu
                 f"{arm} is better, but a guardrail is violated: look at it before giving it to all.",
                 f"{arm} 更好，但有护栏被突破：推广前先核查。",
             )
-        shown = is_money and row["verdict"] != "broken"
+        shown = is_money and row["verdict"] not in ("broken", "none")
         found.append(
             Action(
                 name=f"experiment_{row['verdict']}",

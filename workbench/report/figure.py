@@ -113,6 +113,9 @@ def _joined(text: Any) -> str:
     return whole
 
 
+_LEAST_HEIGHT = 150
+
+
 def _fit(spec: dict[str, Any], width: int, highest: int | None) -> None:
     """Let a chart of one view fill its column, and stay low enough for the first screen.
 
@@ -124,7 +127,8 @@ def _fit(spec: dict[str, Any], width: int, highest: int | None) -> None:
         return
     height = spec.get("height")
     if highest is not None:
-        spec["height"] = min(height, highest) if isinstance(height, int | float) else highest
+        # the height is that of the whole, title and axis included: two rows alone need more than two rows' height
+        spec["height"] = min(max(height, _LEAST_HEIGHT), highest) if isinstance(height, int | float) else highest
         spec["width"], spec["autosize"] = width, {"type": "fit", "contains": "padding"}
     elif not isinstance(spec.get("width"), dict):
         spec["width"] = width
