@@ -61,16 +61,12 @@ def with_users(folder, events):
 
 def funnel(shop, kind):
     """The lazy funnel: the one place that knows the names of the code measured."""
-    import ibis
-
     from workbench.metrics.funnel import funnel_hours, funnel_reach, funnel_rules
 
     rules = funnel_rules(STEPS, window_hours=WINDOW_HOURS)
     events, users = shop.events, shop.users
-    if kind == "keyed":
-        events, users = (
-            table.mutate(user_key=shop.engine.row_hash([table.user_id, ibis.literal("")])) for table in (events, users)
-        )
+    if kind != "text":
+        events, users = shop.keyed(events), shop.keyed(users)
     metric = funnel_hours if kind == "hours" else funnel_reach
     return metric(events, rules, "channel", users)
 

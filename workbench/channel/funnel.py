@@ -158,7 +158,8 @@ def funnel_table(
     groups = ["channel", *([asked.user_breakdown] if asked.user_breakdown else [])]
     by_bucket = rules.count == "sessions"
     wanted = [*groups, *(["user_bucket"] if by_bucket else [])]
-    known = members.select("user_id", *wanted)
+    known = shop.keyed(members.select("user_id", *wanted))
+    events = shop.keyed(events)
     hours = shop.collect(funnel_hours(events, rules, groups, known))
     if by_bucket or rules.breakdown:
         reached = shop.collect(funnel_reach(events, rules, wanted, known))
@@ -190,7 +191,8 @@ def _starters(events: Any, rules: FunnelRules, groups: list[str], known: Any) ->
     first = events.filter(events.event == rules.steps[0])
     if rules.hold:
         first = first.filter(first[rules.hold].notnull())
-    users = first.select("user_id").distinct().inner_join(known, "user_id")
+    key = "user_key" if "user_key" in known.columns else "user_id"
+    users = first.select(key).distinct().inner_join(known, key)
     return users.group_by(groups).aggregate(step_1=users.count())
 
 

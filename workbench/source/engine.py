@@ -127,6 +127,18 @@ class Engine:
         digits = ibis.literal("0123456789abcdef")
         return (16 * digits.find(two.substr(0, 1)) + digits.find(two.substr(1, 1))).cast("int16")
 
+    def keyed(self, table: ibis.Table) -> ibis.Table:
+        """The table with ``user_key``, a whole number that tells users apart and that engines sort faster than a text.
+
+        Whole ids are their own key. Texts get 64 bits of hash: two of ten million users share one with a chance of
+        three in a million. Engines without such a hash leave the column out; whoever wants it takes ``user_id`` then.
+        """
+        if table.user_id.type().is_integer():
+            return table.mutate(user_key=table.user_id.cast("int64"))
+        if self.kind == "other":
+            return table
+        return table.mutate(user_key=self.row_hash([table.user_id, ibis.literal("")]))
+
     def milliseconds(self, instant: ir.TimestampValue) -> ir.IntegerValue:
         """UTC milliseconds of an instant; DuckDB's own function is thirty times faster than its difference."""
         if self.kind == "duckdb":

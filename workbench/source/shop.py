@@ -106,6 +106,10 @@ class Shop:
         """Compute a lazy table once, for several questions; it stays in the engine, and a later one of that name replaces it."""
         return self.engine.held(name, expression)
 
+    def keyed(self, table: ir.Table) -> ir.Table:
+        """A table of users with ``user_key``, a whole number in place of the id; see ``Engine.keyed``."""
+        return self.engine.keyed(table)
+
     @property
     def truth(self) -> dict[str, Any] | None:
         """What is planted in a shop that ``workbench sample`` wrote, read from its ``truth.json``; None for any other.
