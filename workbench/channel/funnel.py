@@ -9,7 +9,7 @@ import pandas as pd
 from workbench.contract import EVENT_RANK, TABLES
 from workbench.errors import ParameterError, nearest
 from workbench.metrics.funnel import Count, FunnelRules, funnel_hours, funnel_reach, funnel_rules
-from workbench.metrics.population import USER_COLUMNS
+from workbench.metrics.population import USER_COLUMNS, user_key
 from workbench.period import Period
 from workbench.source.shop import Shop
 from workbench.stats.intervals import ratio_by_bucket, wilson
@@ -191,7 +191,7 @@ def _starters(events: Any, rules: FunnelRules, groups: list[str], known: Any) ->
     first = events.filter(events.event == rules.steps[0])
     if rules.hold:
         first = first.filter(first[rules.hold].notnull())
-    key = "user_key" if "user_key" in known.columns else "user_id"
+    key = user_key(first, known)
     users = first.select(key).distinct().inner_join(known, key)
     return users.group_by(groups).aggregate(step_1=users.count())
 

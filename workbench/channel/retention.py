@@ -5,7 +5,14 @@ from typing import Any
 import pandas as pd
 
 from workbench.channel.audience import ALL
-from workbench.metrics.cohorts import CohortUnit, active_days, cohort_counts, first_day, whole_cohorts
+from workbench.metrics.cohorts import (
+    CohortUnit,
+    activity_bits,
+    cohort_activity,
+    cohort_sales,
+    first_day,
+    whole_cohorts,
+)
 from workbench.period import Period
 from workbench.source.shop import Shop
 from workbench.stats.intervals import wilson
@@ -55,10 +62,12 @@ def retention_table(
         on_or_after_rate (active in it or in a later whole one), buyer_count, order_count, paid_amount (of the period),
         paid_amount_per_user (of the cohort). Empty where no week is whole.
     """
-    days = shop.hold("channel_active_days", active_days(shop.tables, paid, period))  # asked once for each unit
+    tables = {name: shop.keyed(shop.tables[name]) for name in ("events", "orders") if name in shop.tables}
+    acquired, paid = shop.keyed(acquired), shop.keyed(paid)
+    bits = shop.hold("channel_activity", activity_bits(tables, period))  # asked once for each unit
     parts = []
     for unit in UNITS:
-        counts = shop.collect(cohort_counts(acquired, days, period, unit))
+        counts = cohort_counts(shop, acquired, bits, paid, period, unit)
         if len(counts):
             parts.append(_triangle(counts, unit, whole_cohorts(period, unit).data_end, confidence_level))
     if not parts:
@@ -74,6 +83,27 @@ def retention_table(
     if not shop.has_money:
         table[["paid_amount", "paid_amount_per_user"]] = float("nan")
     return table[COLUMNS].reset_index(drop=True)
+
+
+def cohort_counts(shop: Shop, acquired: Any, bits: Any, paid: Any, period: Period, unit: CohortUnit) -> pd.DataFrame:
+    """What cohorts do: one row per channel, cohort and period_index in which anyone was active."""
+    whole = whole_cohorts(period, unit)
+    if whole.end <= whole.first:
+        return pd.DataFrame(columns=[*_KEYS, *_COUNTS])
+    wide = shop.collect(cohort_activity(acquired, bits, period, unit))
+    parts = []
+    for number in range(whole.data_end - whole.first):
+        part = wide[["channel", "cohort"]].assign(
+            period_index=number + whole.first - wide["cohort"],
+            active_count=wide[f"active_{number}"],
+            last_count=wide[f"last_{number}"],
+        )
+        parts.append(part[(part["period_index"] >= 0) & (part["active_count"] > 0)])
+    sales = shop.collect(cohort_sales(acquired, paid, period, unit))
+    active = pd.concat(parts, ignore_index=True).astype({"period_index": "int64"})
+    found = active.merge(sales, how="left", on=_KEYS).fillna(dict.fromkeys(_COUNTS, 0))
+    whole_numbers = dict.fromkeys([one for one in _COUNTS if one != "paid_amount"], "int64")
+    return found[[*_KEYS, *_COUNTS]].astype(whole_numbers)
 
 
 def _triangle(counts: pd.DataFrame, unit: CohortUnit, data_end: int, confidence_level: float) -> pd.DataFrame:

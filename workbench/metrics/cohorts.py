@@ -9,10 +9,13 @@ import ibis.expr.types as ir
 from ibis import _
 
 from workbench.metrics.local_days import local_day
+from workbench.metrics.population import user_key
 from workbench.metrics.retention import WholePeriods, period_number, whole_periods
 from workbench.period import DAY_MS, Period, local_date
 
 CohortUnit = Literal["week", "month"]
+_UNITS: tuple[CohortUnit, ...] = ("week", "month")
+_BITS = 62  # of a whole number that engines shift without a sign
 _EPOCH = date(1970, 1, 1)
 _FIRST_OF_MARCH_0000 = 719_468
 """Days from 0000-03-01 to 1970-01-01."""
@@ -72,52 +75,53 @@ def _month(day: date) -> int:
     return (day.year - 1970) * 12 + day.month - 1
 
 
-def active_days(tables: Mapping[str, ir.Table], paid: ir.Table, period: Period) -> ir.Table:
-    """On which local days was each user active, and what did the user pay?
+def activity_bits(tables: Mapping[str, ir.Table], period: Period) -> ir.Table:
+    """In which weeks and months was each user active? One pass, one row per user, one bit per week and month.
 
     Parameters
     ----------
     tables
-        ``events`` where there are some, ``orders``.
-    paid
-        Paid orders.
+        ``events`` where there are some, ``orders``; keyed (``user_key``) or with ``user_id`` alone.
     period
-        Gives the time zone of local days.
+        Gives the time zone and the whole weeks and months.
 
     Returns
     -------
     ibis.Table
-        One row per user_id and ``day`` with an event or an order submitted or paid: order_count, paid_amount.
+        One row per user with an event or an order submitted or paid: the key, and ``week_0``, ``month_0``, ... whose bit
+        b is 1 if the user was active in week (month) 62 w + b, counted from the first whole one, w the word's number.
     """
-    zero = {"order_count": ibis.literal(0, type="int64"), "paid_amount": ibis.literal(0.0)}
+    key = user_key(*tables.values())
+    instants = (("events", "event_ms"), ("orders", "submitted_ms"), ("orders", "paid_ms"))
     seen = [
-        table.filter(table.user_id.notnull(), table[instant].notnull())
-        .select("user_id", day=local_day(table[instant], period))
-        .distinct()
-        .mutate(**zero)
-        for name, instant in (("events", "event_ms"), ("orders", "submitted_ms"))
+        table.filter(table.user_id.notnull(), table[instant].notnull()).select(
+            key, day=local_day(table[instant], period)
+        )
+        for name, instant in instants
         if name in tables
         for table in [tables[name]]
     ]
-    bought = paid.filter(paid.user_id.notnull()).select("user_id", "paid_amount", day=local_day(paid.paid_ms, period))
-    sums = bought.group_by(["user_id", "day"]).aggregate(
-        order_count=bought.count().cast("int64"), paid_amount=bought.paid_amount.sum().cast("float64").fill_null(0.0)
-    )
-    union = ibis.union(*seen, sums)
-    return union.group_by(["user_id", "day"]).aggregate(
-        order_count=union.order_count.sum().cast("int64"), paid_amount=union.paid_amount.sum()
-    )
+    rows = ibis.union(*seen)
+    bits = {}
+    for unit in _UNITS:
+        whole = whole_cohorts(period, unit)
+        place = _number(rows.day, unit) - whole.first
+        bit = _bit(ibis.greatest(place, 0))
+        for word in range(_words(whole)):
+            inside = (place >= word * _BITS) & (place < min((word + 1) * _BITS, whole.data_end - whole.first))
+            bits[f"{unit}_{word}"] = ibis.cases((inside, bit)).bit_or().fill_null(0).cast("int64")
+    return rows.group_by(key).aggregate(**bits)
 
 
-def cohort_counts(acquired: ir.Table, days: ir.Table, period: Period, unit: CohortUnit) -> ir.Table:
-    """What do users of one channel who came in the same week (month) do in the weeks (months) after?
+def cohort_activity(acquired: ir.Table, bits: ir.Table, period: Period, unit: CohortUnit) -> ir.Table:
+    """Of users of one channel who came in the same week (month): how many are active in which, and for the last time?
 
     Parameters
     ----------
     acquired
-        Users first seen in the period, from ``population_users``: user_id, first_seen_ms, channel.
-    days
-        From ``active_days``.
+        Users first seen in the period, from ``population_users``: the key of ``bits``, first_seen_ms, channel.
+    bits
+        From ``activity_bits``.
     period
         Cohorts lie whole in it and in the data; what they do lies in whole weeks (months) of the data.
     unit
@@ -126,37 +130,70 @@ def cohort_counts(acquired: ir.Table, days: ir.Table, period: Period, unit: Coho
     Returns
     -------
     ibis.Table
-        One row per channel, ``cohort`` (number of the week or month) and ``period_index`` (how many later, from 0) with
-        anyone: active_count (users with an event or an order; in the first one all), buyer_count and order_count (paid
-        in it), paid_amount, last_count (active users for whom it is the last one).
+        One row per channel and ``cohort`` (number of the week or month): ``active_<n>`` and ``last_<n>`` for the n-th
+        whole week (month) from 0, in the one of the cohort all its users. Those before the cohort mean nothing.
     """
-    whole = whole_cohorts(period, unit)
+    whole, key = whole_cohorts(period, unit), user_key(acquired, bits)
+    came = _came(acquired, period, unit, key)
+    joined = came.left_join(bits, key)
+    own = _bit(joined.cohort - whole.first)
+    words = {}
+    for word in range(_words(whole)):
+        # whoever is counted in the cohort came in its first week, whatever events and orders say
+        first = ibis.cases(((joined.cohort - whole.first) // _BITS == word, own), else_=0)
+        words[f"word_{word}"] = (joined[f"{unit}_{word}"].fill_null(0) | first).cast("int64")
+    told = joined.select("channel", "cohort", **words)
+    counts = {}
+    for number in range(whole.data_end - whole.first):
+        word, place = divmod(number, _BITS)
+        rest = told[f"word_{word}"] >> place
+        later = [told[f"word_{one}"] == 0 for one in range(word + 1, _words(whole))]
+        counts[f"active_{number}"] = (rest & 1).sum()
+        counts[f"last_{number}"] = ibis.and_(rest == 1, *later).cast("int64").sum()
+    return told.group_by(["channel", "cohort"]).aggregate(**counts)
 
-    def numbered(day: ir.IntegerValue) -> ir.IntegerValue:
-        return period_number(day, "week") if unit == "week" else month_number(day)
 
-    came = acquired.select("user_id", "channel", cohort=numbered(local_day(acquired.first_seen_ms, period)))
-    came = came.filter(came.cohort >= whole.first, came.cohort < whole.end)
-    active = days.select("user_id", "order_count", "paid_amount", number=numbered(days.day))
-    # whoever is counted in the cohort came in its first week, whatever events and orders say
-    first = came.select(
-        "user_id", order_count=ibis.literal(0, type="int64"), paid_amount=ibis.literal(0.0), number=came.cohort
-    )
-    union = ibis.union(active, first)
-    by_user = union.group_by(["user_id", "number"]).aggregate(
-        orders=union.order_count.sum().cast("int64"), paid=union.paid_amount.sum()
-    )
-    joined = by_user.inner_join(came.view(), "user_id")
+def cohort_sales(acquired: ir.Table, paid: ir.Table, period: Period, unit: CohortUnit) -> ir.Table:
+    """What do users of one channel who came in the same week (month) pay in the weeks (months) after?
+
+    Returns
+    -------
+    ibis.Table
+        One row per channel, ``cohort`` and ``period_index`` (how many later, from 0) with a paid order: buyer_count,
+        order_count, paid_amount. Arguments as in ``cohort_activity``; ``paid`` are paid orders.
+    """
+    whole, key = whole_cohorts(period, unit), user_key(acquired, paid)
+    bought = paid.filter(paid.user_id.notnull())
+    bought = bought.select(key, "paid_amount", number=_number(local_day(bought.paid_ms, period), unit))
+    by_user = bought.group_by([key, "number"]).aggregate(orders=_.count().cast("int64"), paid=_.paid_amount.sum())
+    joined = by_user.inner_join(_came(acquired, period, unit, key), key)
     joined = joined.filter(joined.number >= joined.cohort, joined.number < whole.data_end)
-    last = joined.number.max().over(group_by="user_id")
-    told = joined.mutate(period_index=(joined.number - joined.cohort).cast("int64"), is_last=joined.number == last)
+    told = joined.mutate(period_index=(joined.number - joined.cohort).cast("int64"))
     return told.group_by(["channel", "cohort", "period_index"]).aggregate(
-        active_count=told.count(),
-        buyer_count=(told.orders > 0).cast("int64").sum(),
-        order_count=told.orders.sum(),
-        paid_amount=told.paid.sum(),
-        last_count=told.is_last.cast("int64").sum(),
+        buyer_count=told.count(),
+        order_count=told.orders.sum().cast("int64"),
+        paid_amount=told.paid.sum().cast("float64").fill_null(0.0),
     )
+
+
+def _came(acquired: ir.Table, period: Period, unit: CohortUnit, key: str) -> ir.Table:
+    """Users whose first week (month) is whole in the period and the data: key, channel, cohort."""
+    whole = whole_cohorts(period, unit)
+    came = acquired.select(key, "channel", cohort=_number(local_day(acquired.first_seen_ms, period), unit))
+    return came.filter(came.cohort >= whole.first, came.cohort < whole.end)
+
+
+def _number(day: ir.IntegerValue, unit: CohortUnit) -> ir.IntegerValue:
+    return period_number(day, "week") if unit == "week" else month_number(day)
+
+
+def _bit(place: ir.IntegerValue) -> ir.IntegerValue:
+    """One bit of a word; the cast holds ClickHouse from shifting a number of eight bits."""
+    return ibis.literal(1, type="int8").cast("int64") << (place % _BITS).cast("int64")
+
+
+def _words(whole: WholePeriods) -> int:
+    return -(-(whole.data_end - whole.first) // _BITS)
 
 
 def early_sums(acquired: ir.Table, paid: ir.Table, period: Period, days: Sequence[int]) -> ir.Table:

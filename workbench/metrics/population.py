@@ -17,6 +17,11 @@ USER_COLUMNS = ("age_group", "gender", "region", "device")
 """Columns that describe users as of acquisition."""
 
 
+def user_key(*tables: ir.Table) -> str:
+    """The column by which these tables of users are joined: ``user_key`` where all carry it, else ``user_id``."""
+    return "user_key" if all("user_key" in table.columns for table in tables) else "user_id"
+
+
 def population_users(
     tables: Mapping[str, ir.Table], population: Population, period: Period, columns: Sequence[str] = ()
 ) -> ir.Table:

@@ -123,7 +123,8 @@ def check_tables(
             faults += _duplicates(engine, TABLES[name], table, with_keys)
     unread = {fault.table for one in standard.values() for fault in one.faults if _is_refused(fault)}
     unread |= {fault.table for fault in faults if fault.rule == "type"}
-    for found in reconciliations({name: one.table for name, one in standard.items() if name not in unread}):
+    sound = {name: one.table for name, one in standard.items() if name not in unread}
+    for found in reconciliations(sound, engine.row_hash):
         faults += _reconcile(engine, found, with_keys)
     faults = _merge_mixed_zones(faults)
     return sorted(faults, key=lambda one: (one.level != "refused", list(TABLES).index(one.table), one.rule)), reach

@@ -1,6 +1,6 @@
 """Rules that compare tables with each other. Each gives the rows that break it, as a lazy table."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import ibis
@@ -34,8 +34,10 @@ class Reconciliation:
     zh: str
 
 
-def reconciliations(tables: Mapping[str, ir.Table]) -> Iterator[Reconciliation]:
-    """Yield the rules whose tables are there."""
+def reconciliations(
+    tables: Mapping[str, ir.Table], row_hash: Callable[[Sequence[ir.Value]], ir.IntegerValue]
+) -> Iterator[Reconciliation]:
+    """Yield the rules whose tables are there; ``row_hash`` makes one number of several values, as ``Engine.row_hash``."""
     if {"orders", "users"} <= tables.keys():
         yield _missing_parent(
             tables,
@@ -90,7 +92,7 @@ def reconciliations(tables: Mapping[str, ir.Table]) -> Iterator[Reconciliation]:
         )
         yield _lines_differ(tables["orders"], tables["order_lines"])
     if "events" in tables:
-        yield from _promotions(tables["events"])
+        yield from _promotions(tables["events"], row_hash)
     if {"events", "orders"} <= tables.keys():
         yield from _purchases(tables["events"], tables["orders"])
     if "coupon_grants" in tables:
@@ -103,8 +105,7 @@ def _missing_parent(
     tables: Mapping[str, ir.Table], child: str, parent: str, column: str, key: str, en: str, zh: str
 ) -> Reconciliation:
     rows = tables[child].select(*{key, column}).filter(ibis._[column].notnull())
-    parents = tables[parent].select(column).distinct()
-    broken = rows.anti_join(parents, column)
+    broken = rows.anti_join(tables[parent].select(column), column)
     return Reconciliation(f"unknown_{column}", child, column, "warned", broken, key, en, zh)
 
 
@@ -124,12 +125,15 @@ def _lines_differ(orders: ir.Table, lines: ir.Table) -> Reconciliation:
     )
 
 
-def _promotions(events: ir.Table) -> Iterator[Reconciliation]:
+def _promotions(
+    events: ir.Table, row_hash: Callable[[Sequence[ir.Value]], ir.IntegerValue]
+) -> Iterator[Reconciliation]:
     promotions = events.filter(events.event.isin([EXPOSURE, CLICK]), events.slot_id.notnull())
     exposed_ms = (promotions.event == EXPOSURE).ifelse(promotions.event_ms, ibis.null("int64"))
     first = promotions.mutate(exposed_ms=exposed_ms, is_click=(promotions.event == CLICK).cast("int64"))
     any_exposure = first.filter(first.event == EXPOSURE).limit(1).select(has_exposures=ibis.literal(1))
-    by_user = first.group_by(["user_id", "slot_id"]).aggregate(
+    by_user = first.group_by(pair=row_hash([first.user_id, first.slot_id])).aggregate(
+        slot_id=ibis._.slot_id.arbitrary(),
         first_exposure_ms=ibis._.exposed_ms.min(),
         first_click_ms=ibis.cases((ibis._.is_click == 1, ibis._.event_ms)).min(),
     )
