@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,6 +104,28 @@ class Engine:
         self.backend.raw_sql(f'CREATE OR REPLACE TEMP VIEW "{view}" AS {self.backend.compile(table)}')
         return self.backend.table(view)
 
+    def stored(self, name: str, table: ibis.Table) -> ibis.Table:
+        """A table of texts (CSV), read and converted once and kept as typed columns in a file of this session.
+
+        To parse texts anew for each question costs ten times what the question does. Other tables stay as they are.
+        """
+        import duckdb
+
+        if name not in self.text_tables or self.kind != "duckdb":
+            return table
+        folder = Path(tempfile.mkdtemp(prefix="workbench-"))
+        weakref.finalize(self.backend, shutil.rmtree, folder, ignore_errors=True)
+        path = folder / f"{name}.parquet"
+        try:
+            self.backend.raw_sql(f"COPY ({self.backend.compile(table)}) TO '{_quoted(path)}' (FORMAT parquet)")
+        except duckdb.Error as error:
+            if "CSV Error" not in str(error):
+                raise
+            raise SourceError(f"{self.name}: {csv_fault(str(error))}") from None
+        kept = self.backend.read_parquet(str(path), table_name=f"stored_{name}")
+        # Under the types it was asked for: DuckDB writes the 0.0 of an absent amount as a decimal.
+        return kept.cast({one: type_ for one, type_ in table.schema().items() if kept[one].type() != type_})
+
     def held(self, name: str, table: ibis.Table) -> ibis.Table:
         """The table computed once and kept inside the engine, for whoever asks it several times; its rows do not leave.
 
@@ -115,6 +138,48 @@ class Engine:
         self.backend.raw_sql(f'CREATE OR REPLACE TEMPORARY TABLE "{kept}"{of} AS {self.backend.compile(table)}')
         # Under the types it was asked for: ClickHouse stores truth as a number, and forgets what may be null.
         return ibis.expr.operations.DatabaseTable(kept, schema=table.schema(), source=self.backend).to_expr()
+
+    def write(self, table: ibis.Table, path: Path) -> None:
+        """Write a lazy table to a CSV or Parquet file, as its ending says, row by row from the engine to the disk.
+
+        Other engines than DuckDB hand over batches, of which one at a time is in this process.
+        """
+        import duckdb
+
+        form = "FORMAT parquet" if path.suffix == ".parquet" else "FORMAT csv, HEADER true"
+        target = f"TO '{_quoted(path)}' ({form})"
+        if self.kind == "duckdb":
+            self.backend.raw_sql(f"COPY ({self.backend.compile(_floats(table))}) {target}")
+            return
+        with duckdb.connect(config={"memory_limit": os.environ.get(MEMORY_LIMIT, DEFAULT_MEMORY_LIMIT)}) as copy:
+            copy.register("batches", self.backend.to_pyarrow_batches(_floats(table)))
+            copy.execute(f"COPY (SELECT * FROM batches) {target}")
+
+    def file_rows(self, path: Path, columns: Sequence[str]) -> ibis.Table:
+        """The rows of a file of ``write``, whose columns these are, as a lazy table of texts that the engine reads itself.
+
+        Databases that cannot see the files of this machine get its rows from this process.
+        """
+        form, name = path.suffix == ".parquet", f"workbench_file_{next(_VIEW_NUMBERS)}"
+        if self.kind == "duckdb" and form:
+            rows = self.backend.read_parquet(str(path), table_name=name)
+        elif self.kind == "duckdb":
+            texts = dict.fromkeys(columns, "VARCHAR")
+            options = {"auto_detect": False, "header": True, "delim": ",", "quote": '"', "escape": '"'}
+            rows = self.backend.read_csv(str(path), table_name=name, columns=texts, **options)
+        elif self.kind == "clickhouse" and self.files:
+            told = "Parquet" if form else "CSVWithNames, '" + ", ".join(f"`{one}` String" for one in columns) + "'"
+            self.backend.con.command(f"CREATE VIEW {name} AS SELECT * FROM file('{_quoted(path)}', {told})")
+            rows = self.backend.table(name)
+        else:
+            import pyarrow.csv
+            import pyarrow.parquet
+
+            texts = {one: pyarrow.string() for one in columns}
+            convert = pyarrow.csv.ConvertOptions(column_types=texts)
+            read = pyarrow.parquet.read_table(path) if form else pyarrow.csv.read_csv(path, convert_options=convert)
+            rows = ibis.memtable(read)
+        return rows.select(**{one: rows[one].cast("string") for one in columns})
 
     def user_bucket(self, user_id: ir.Value) -> ir.IntegerValue:
         """One of 256 buckets, 0-255: the first byte of the MD5 of the id, the same on every engine."""
@@ -187,6 +252,11 @@ def _clickhouse_md5(text: str) -> bytes: ...  # type: ignore[empty-body]
 
 @ibis.udf.scalar.builtin(name="reinterpretAsUInt8")
 def _clickhouse_first_byte(digest: bytes) -> int: ...  # type: ignore[empty-body]
+
+
+def _quoted(path: Path) -> str:
+    """A path inside single quotes of a query."""
+    return str(path.absolute()).replace("'", "''")
 
 
 def _floats(expression: ibis.Table) -> ibis.Table:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -243,6 +243,7 @@ def read_shop(source: str | Path, mapping: str | Path | None, *, with_keys: bool
     engine = connect(source, rules)
     types = id_types(engine, rules)
     standard = {name: standardise(engine, name, rules, types) for name in engine.tables}
+    standard = {name: replace(one, table=engine.stored(name, one.table)) for name, one in standard.items()}
     faults = [fault for one in standard.values() for fault in one.faults]
     known = {name: _zone_known(rules, name) for name in standard}
     found, reach = check_tables(engine, standard, known, with_keys=with_keys)
