@@ -17,7 +17,14 @@ import duckdb
 import psutil
 from measure import save
 
-NOTEBOOKS = ("channel_comparison", "coupon_evaluation", "slot_attribution")
+NOTEBOOKS = (
+    "channel_comparison",
+    "coupon_evaluation",
+    "experiment_readout",
+    "sales_overview",
+    "slot_attribution",
+    "user_quadrants",
+)
 WORKBENCH = Path(sys.executable).with_name("workbench")
 
 

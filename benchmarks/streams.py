@@ -107,7 +107,9 @@ def peer_python(cache):
     print(f"setting up {PEER} in {place} (once, about a minute)", flush=True)
     shutil.rmtree(place, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "venv", place], check=True)
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", PEER, "psutil"], check=True)
+    subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", PEER, "psutil"], check=True
+    )
     ready.write_text(json.dumps(PEER), encoding="utf-8")
     return str(python)
 

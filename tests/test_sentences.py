@@ -2,13 +2,21 @@
 
 import pytest
 from sales_shops import overview_of_the_week
+from user_shops import segments_of_weeks
 
 from workbench.channel import compare_channels
 from workbench.coupon import evaluate_coupons
 from workbench.experiment import read_experiments
 from workbench.slot import attribute_slots
 
-ANALYSES = [compare_channels, overview_of_the_week, evaluate_coupons, read_experiments, attribute_slots]
+ANALYSES = [
+    compare_channels,
+    overview_of_the_week,
+    evaluate_coupons,
+    read_experiments,
+    attribute_slots,
+    segments_of_weeks,
+]
 
 
 def cell_of(analysis, sentence):

@@ -5,12 +5,15 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from shops import frame, write_shop
+from statsmodels.stats.multitest import multipletests
 
 from workbench import open_shop
-from workbench.channel import charts, compare_channels
-from workbench.channel.audience import adjusted_table, audience_of, mix_table
+from workbench.channel import charts, compare_channels, why_empty
+from workbench.channel.audience import adjusted_table, audience_of, mix_table, pairs_by_bucket
 from workbench.errors import ParameterError
+from workbench.stats.proportions import pairwise_proportions
 
 AGES = ("young", "old")
 RATES = {"young": 0.1, "old": 0.4}
@@ -117,12 +120,13 @@ def test_one_channel_has_no_gap_and_no_pairs(tmp_path):
     analysis = compare_channels(shop_of(tmp_path, users, orders))
     assert by_channel(analysis).loc["a", ["gap", "mix", "rate"]].tolist() == [0, 0, 0]
     assert analysis.tables["channel_pairs"].empty
-    assert "Fewer than two channels" in analysis.headline.verdict
+    assert analysis.headline.verdict == "a is the only channel: there is no other to compare it with."
+    assert why_empty(analysis, "channel_pairs") == "There is no second channel to compare with."
     assert charts.segment_picture(analysis) is None
 
 
 def test_without_age_groups_the_rest_stands_with_a_note(tmp_path):
-    users, orders = people({("a", "young"): 200, ("b", "old"): 200}, RATES)
+    users, orders = people({("a", "young"): 400, ("b", "old"): 400}, RATES)
     bare = [one[:3] for one in users]
     shop = open_shop(
         write_shop(
@@ -133,9 +137,17 @@ def test_without_age_groups_the_rest_stands_with_a_note(tmp_path):
     )
     analysis = compare_channels(shop)
     assert any("users carry no age_group" in note for note in analysis.notes)
-    found = by_channel(analysis)
-    assert found.loc["a", ["gap", "mix", "rate"]].tolist() == pytest.approx([-0.15, 0, -0.15])
-    assert "b converts best" in analysis.headline.verdict
+    for bare in (analysis, compare_channels(shop, standardise_by=[])):
+        found = by_channel(bare)
+        assert found.loc["a", "gap"] == pytest.approx(-0.15)
+        unknown = ["adjusted_rate", "mix", "rate", "unsupported", "mix_ci_lower", "rate_ci_upper", "supported_share"]
+        assert found[unknown].isna().all().all()
+        assert found["reason"].tolist() == ["no_audience"] * 2
+        assert bare.tables["channel_mix"].empty
+        assert "Nothing describes the audience" in why_empty(bare, "channel_mix")
+        assert any("how much of a gap it explains is unknown" in note for note in bare.notes)
+        assert "b converts best" in bare.headline.verdict
+        assert charts.gap_picture(bare).to_dict()["title"]["text"] == "b converts more than a: 40.0% against 10.0%"
 
 
 def test_pairs_leave_out_small_channels_and_say_why(tmp_path):
@@ -151,6 +163,192 @@ def test_pairs_leave_out_small_channels_and_say_why(tmp_path):
     assert len(compare_channels(shop_of(tmp_path / "all", users, orders), min_users=29).tables["channel_pairs"]) == 3
 
 
+def visits_of(seed, count):
+    """Channels of each user's visits on 1 March, in their order, and the one that the buyer paid in, or None.
+
+    b and c are alike, a is better.
+    """
+    rng = np.random.default_rng(seed)
+    people = []
+    for place in range(count):
+        came = [channel for channel, share in zip("abc", (0.7, 0.45, 0.45), strict=True) if rng.random() < share]
+        rng.shuffle(came)
+        rate = 0.4 if came == ["a"] else 0.2
+        bought = str(rng.choice(came)) if came and rng.random() < rate else None
+        people.append((f"u{place}", came, bought))
+    return people
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """1,200 users who come through one to three channels, as ``visits_of`` draws them."""
+    people = visits_of(4, 1_200)
+    events = [
+        (name, f"2026-03-01 {8 + place:02d}:00", "page_view", f"{name}{channel}", channel)
+        for name, came, _ in people
+        for place, channel in enumerate(came)
+    ]
+    orders = [
+        (place, name, "2026-03-02", "2026-03-02", 10.0, bought)
+        for place, (name, _, bought) in enumerate(people)
+        if bought is not None
+    ]
+    orders.append((len(people), "later", "2026-06-01", "2026-06-01", 10.0, None))
+    folder = write_shop(
+        tmp_path_factory.mktemp("shared") / "shop",
+        users=frame("user_id first_seen_at channel", *[(name, "2026-03-01", "a") for name, _, _ in people]),
+        orders=frame("order_id user_id submitted_at paid_at gross_amount channel", *orders),
+        events=frame("user_id event_at event session_id channel", *events),
+    )
+    return open_shop(folder), people
+
+
+def pairs_by_loop(people, bucket_of):
+    """Difference, its error and its p-value by pair, from one user after the other."""
+    rate, fills = {}, {}
+    for channel in "abc":
+        members = [one for one in people if channel in one[1]]
+        rate[channel] = sum(one[2] == channel for one in members) / len(members), len(members)
+        fills[channel] = len({bucket_of[one[0]] for one in members})
+    found = {}
+    for first, other in itertools.permutations("abc", 2):
+        by_bucket = {}
+        for name, came, bought in people:
+            moved = 0.0
+            for channel, sign in ((first, 1), (other, -1)):
+                if channel in came:
+                    moved += sign * ((bought == channel) - rate[channel][0]) / rate[channel][1]
+            by_bucket[bucket_of[name]] = by_bucket.get(bucket_of[name], 0.0) + moved
+        count = min(fills[first], fills[other])
+        error = np.sqrt(sum(one**2 for one in by_bucket.values()) * count / (count - 1))
+        difference = rate[first][0] - rate[other][0]
+        half = stats.t.ppf(0.975, count - 1) * error
+        p_value = 2 * stats.t.cdf(-abs(difference) / error, count - 1)
+        found[first, other] = (difference, difference - half, difference + half, difference / error, p_value)
+    return found
+
+
+def test_pairs_of_channels_that_share_users_equal_a_loop_over_users(shared):
+    shop, people = shared
+    buckets = shop.collect(shop.users.select("user_id", "user_bucket"))
+    expected = pairs_by_loop(people, dict(zip(buckets["user_id"], buckets["user_bucket"], strict=True)))
+    analysis = compare_channels(shop, channel_basis="session")
+    pairs = analysis.tables["channel_pairs"]
+    assert len(pairs) == 3
+    assert {frozenset(one) for one in pairs[["channel", "other_channel"]].to_numpy().tolist()} == {
+        frozenset(one) for one in itertools.combinations("abc", 2)
+    }
+    columns = ["difference", "ci_lower", "ci_upper", "statistic", "p_value"]
+    for row in pairs.to_dict("records"):
+        assert [row[one] for one in columns] == pytest.approx(expected[row["channel"], row["other_channel"]], abs=1e-12)
+        assert row["difference"] == pytest.approx(row["conversion_rate"] - row["other_rate"])
+        assert row["difference"] >= 0
+    assert pairs["p_value_adjusted"].tolist() == pytest.approx(multipletests(pairs["p_value"], method="fdr_bh")[1])
+    assert pairs["is_different"].tolist() == [True, True, False]
+    assert pairs["p_value"].is_monotonic_increasing
+    assert any("compared by buckets of users" in note for note in analysis.notes)
+    assert any(one.name == "clearest_pair" and "2 of 3 pairs" in one.text for one in analysis.findings)
+
+
+@pytest.mark.parametrize("basis", ["linear", *(pytest.param(one, marks=pytest.mark.slow) for one in ("first", "last"))])
+def test_pairs_stand_on_every_credit(shared, basis):
+    pairs = compare_channels(shared[0], channel_basis=basis).tables["channel_pairs"]
+    assert len(pairs) == 3
+    assert (pairs["ci_lower"] < pairs["difference"]).all()
+    assert (pairs["difference"] < pairs["ci_upper"]).all()
+    assert pairs["p_value"].between(0, 1).all()
+
+
+def test_pairs_of_few_buyers_are_named_and_not_tested(shared):
+    analysis = compare_channels(shared[0], channel_basis="session", end_date="2026-03-02", conversion_days=1)
+    pairs = analysis.tables["channel_pairs"]  # nobody paid on the day of the first visit
+    assert len(pairs) == 3
+    assert pairs[["ci_lower", "statistic", "p_value", "p_value_adjusted"]].isna().all().all()
+    assert not pairs["is_different"].any()
+    assert any("Too few buyers, or too few others, to compare" in note for note in analysis.notes)
+
+
+def counts_by_bucket(rng, users, shares, kinds):
+    """Users and conversions by bucket and channel; kinds: (chance, channels of the user, chance to convert in each)."""
+    kind = rng.choice(len(kinds), size=users, p=[one[0] for one in kinds])
+    bucket = rng.integers(0, 256, users)
+    came = np.array([one[1] for one in kinds], dtype=float)[kind]
+    chance = np.array([one[2] for one in kinds])[kind]
+    drawn = rng.random(users)[:, None]
+    above = np.cumsum(chance, axis=1)
+    converts = ((drawn < above) & (drawn >= above - chance)).astype(float) * shares
+    return tuple(
+        np.stack([np.bincount(bucket, one[:, place], 256) for place in range(came.shape[1])], axis=1)
+        for one in (converts, came)
+    )
+
+
+@pytest.mark.parametrize(
+    ("users", "kinds"),
+    [
+        # most users come through both channels, and one of them gets the credit
+        (1_500, [(0.1, (1, 0), (0.2, 0)), (0.1, (0, 1), (0, 0.2)), (0.8, (1, 1), (0.2, 0.2))]),
+        # one channel has a tenth of the other's users, half of them its own
+        pytest.param(
+            8_000,
+            [(0.9, (1, 0), (0.12, 0)), (0.05, (0, 1), (0, 0.12)), (0.05, (1, 1), (0.12, 0.12))],
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_level_of_pairs_that_share_users(users, kinds):
+    """Equal rates, 2,000 replicates: 5 % rejected within the 99.9 % binomial bounds, coverage the rest."""
+    rng = np.random.default_rng(11)
+    rejected, held, naive = [], [], []
+    for _ in range(2_000):
+        converted, came = counts_by_bucket(rng, users, 1.0, kinds)
+        found = pairs_by_bucket(converted, came)
+        rejected.append(found.p_value[0] < 0.05)
+        held.append(found.difference.lower[0] <= 0 <= found.difference.upper[0])
+        naive.append(pairwise_proportions(converted.sum(axis=0), came.sum(axis=0)).p_value[0] < 0.05)
+    assert np.isfinite(found.p_value).all()
+    assert 0.034 <= np.mean(rejected) <= 0.066
+    assert np.mean(held) == pytest.approx(1 - np.mean(rejected))
+    if kinds[-1][0] > 0.5:  # credit of one channel is none of the other's: samples are not independent
+        assert not 0.034 <= np.mean(naive) <= 0.066
+
+
+def test_power_and_coverage_of_pairs_that_share_users():
+    """a converts 14 % of its users, b 9 %: the interval holds the 5 points, and most shops find them."""
+    kinds = [(0.3, (1, 0), (0.16, 0)), (0.3, (0, 1), (0, 0.11)), (0.4, (1, 1), (0.125, 0.075))]
+    truth = (0.3 * 0.16 + 0.4 * 0.125 - 0.3 * 0.11 - 0.4 * 0.075) / 0.7
+    assert truth == pytest.approx(0.05)
+    rng = np.random.default_rng(12)
+    found = [pairs_by_bucket(*counts_by_bucket(rng, 3_000, 1.0, kinds)) for _ in range(2_000)]
+    held = np.mean([one.difference.lower[0] <= truth <= one.difference.upper[0] for one in found])
+    assert 0.934 <= held <= 0.966
+    assert np.mean([one.p_value[0] < 0.05 for one in found]) > 0.9
+
+
+def test_a_pair_without_enough_on_one_side_is_not_tested_and_the_same_users_do_not_differ():
+    rng = np.random.default_rng(13)
+    users = rng.integers(1, 6, (256, 1)) * np.ones(4)
+    converted = rng.binomial(users.astype(int), 0.3).astype(float)
+    converted[:, 1] = converted[:, 0]  # the same users convert
+    converted[:, 2] = 0  # nobody does
+    converted[:, 3] = users[:, 3]  # everybody does
+    found = pairs_by_bucket(converted, users)
+    assert np.isnan(found.p_value).all()
+    assert found.difference.estimate[0] == 0
+    assert np.isnan(found.difference.lower).all()
+    assert len(pairs_by_bucket(converted[:, :1], users[:, :1]).p_value) == 0
+
+
+def test_a_few_among_evenly_many_are_still_few():
+    """Others so even over buckets that their number cannot be told do not make five buyers enough."""
+    converted = np.zeros((256, 2))
+    converted[:5, 0] = 1
+    converted[:, 1] = np.arange(256) % 4
+    assert np.isnan(pairs_by_bucket(converted, converted + 10).p_value).all()
+    converted[:40, 0] = 1
+    assert np.isfinite(pairs_by_bucket(converted, converted + 10).p_value).all()
+
+
 def test_a_channel_without_anyone_followed_is_said_so(tmp_path):
     users, orders = people({("a", "old"): 50, ("b", "young"): 50}, RATES)
     analysis = compare_channels(shop_of(tmp_path, users, orders), conversion_days=365)
@@ -158,6 +356,55 @@ def test_a_channel_without_anyone_followed_is_said_so(tmp_path):
     assert analysis.tables["channel_adjusted"].empty
     assert any("No user's 365 days have elapsed" in note for note in analysis.notes)
     assert charts.gap_picture(analysis) is None
+    assert analysis.headline.verdict == (
+        "None of the 100 new users has been followed for 365 days: from the start of the period the data reach over 92 "
+        "days. Take an earlier period, or give -p conversion_days=46."
+    )
+    followed = [one for one in analysis.findings if one.name in ("small_channel", "nobody_followed")]
+    assert [one.name for one in followed] == ["nobody_followed"]
+    assert "Nobody has been followed" in why_empty(analysis, "channel_pairs")
+    assert (
+        "指定 -p conversion_days=46"
+        in compare_channels(shop_of(tmp_path / "zh", users, orders), conversion_days=365, lang="zh").headline.verdict
+    )
+    late = compare_channels(shop_of(tmp_path / "late", users, [(0, "u0", "2026-03-01", "2026-03-01", 1.0)]))
+    assert "the data reach over 1 day. Load more days" in late.headline.verdict
+
+
+def test_too_few_users_say_what_to_give(tmp_path):
+    users, orders = people({("a", "old"): 50, ("b", "young"): 20, (None, "old"): 40}, RATES)
+    verdict = compare_channels(shop_of(tmp_path, users, orders)).headline.verdict
+    assert verdict == (
+        "Only a has 30 users followed for 30 days: nothing to compare yet. Take a longer period, or give -p min_users=20."
+    )
+    users, orders = people({("a", "old"): 50, (None, "old"): 40}, RATES)
+    alone = compare_channels(shop_of(tmp_path / "alone", users, orders)).headline.verdict
+    assert alone == "a is the only channel beside 40 users without a channel: there is no other to compare it with."
+
+
+def test_words_never_contradict_the_pairs(tmp_path):
+    """a converts 22 % and b 17 % of 400: below 5 % as one pair, not as one of three."""
+    rates = {(channel, age): rate for channel, rate in (("a", 0.22), ("b", 0.17), ("c", 0.2)) for age in AGES}
+    users, orders = people(dict.fromkeys(rates, 200), rates)
+    analysis = compare_channels(shop_of(tmp_path, users, orders))
+    assert not analysis.tables["channel_pairs"]["is_different"].any()
+    assert analysis.headline.verdict.startswith("No clear difference: the highest conversion (a, 22.0%")
+    assert analysis.findings[0].name == "conversions_alike"
+    title = charts.conversion_picture(analysis).to_dict()["title"]["text"]
+    assert title == "No channel converts more than another beyond chance"
+    assert (
+        charts.gap_picture(analysis).to_dict()["title"]["text"]
+        == "No channel is beyond chance apart from the whole shop"
+    )
+
+
+def test_the_segment_picture_says_what_carries_the_gap(tmp_path):
+    """a and b have the same ages and a converts half as often: the rate, not the share of an age, is its title."""
+    rates = {("a", "young"): 0.05, ("a", "old"): 0.2, ("b", "young"): 0.1, ("b", "old"): 0.4}
+    users, orders = people(dict.fromkeys(rates, 600), rates)
+    analysis = compare_channels(shop_of(tmp_path, users, orders))
+    title = " ".join(charts.segment_picture(analysis).to_dict()["title"]["text"])
+    assert title.startswith("Within old, a converts 20.0% against 30.0%")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from statsmodels.duration.survfunc import SurvfuncRight, survdiff
 
 from workbench import open_shop
 from workbench.channel import charts, compare_channels
+from workbench.channel.findings import _actions
 from workbench.channel.repurchase import repurchase_table
+from workbench.language import format_amount
 
 DAY = pd.Timedelta(days=1)
 START = pd.Timestamp("2026-03-01 08:00", tz="UTC")
@@ -188,6 +190,12 @@ def test_economics_by_hand(paying):
     assert any("Spend without a new user: tv" in note for note in analysis.notes)
     assert card.loc["tv", ["new_user_count", "spend_amount"]].tolist() == [0, 12.0]
     assert math.isnan(card.loc["tv", "cost_per_new_user"])
+    # tv's spend stands under a name that no user has: it is not the channel that brought least
+    least = next(one for one in analysis.findings if one.name == "lowest_return_on_ad_spend")
+    assert least.cell.key == {"channel": "ads"}
+    assert any("within 7 and within 20 days are of different users" in note for note in analysis.notes)
+    told = compare_channels(paying, min_users=1, repurchase_days=[7]).notes
+    assert not any("are of different users" in note for note in told)
 
 
 def test_payback_is_observed_and_not_extrapolated(paying):
@@ -233,6 +241,44 @@ def test_the_sample_pays_back(analysed):
     assert paid["payback_day"].notna().all()
     assert paid["payback_day"].idxmax() == "paid_search", "the dearest clicks take longest"
     assert (card["paid_amount_per_user_30"] <= card["paid_amount_per_user_60"]).all()
+
+
+def test_more_budget_is_a_test_without_a_promised_amount(analysed):
+    """What users already won have earned is not what more budget brings."""
+    for lang, words in (("en", "Test 10–20% more budget on"), ("zh", "预算增加 10–20%")):
+        analysis = analysed(compare_channels, lang)
+        action = next(one for one in analysis.headline.actions if one.name == "grow_earning_channel")
+        assert words in action.text
+        assert action.amount is None
+        row = analysis.tables["channel_scorecard"].set_index("channel").loc[action.cell.key["channel"]]
+        assert format_amount(row["contribution_per_new_user"] * row["user_count"], lang) in action.text
+
+
+def test_a_channel_that_loses_has_what_it_lost():
+    row = {"channel": "ads", "contribution_per_new_user": -2.0, "contribution_ci_lower": -3.0, "spend_amount": 9.0}
+    card = pd.DataFrame([{**row, "contribution_ci_upper": -1.0, "user_count": 100}])
+    (action,) = _actions(card, "en", 30)
+    assert (action.amount, action.ci_lower, action.ci_upper) == (200.0, 100.0, 300.0)
+
+
+def test_numbers_of_cells_and_curves_are_read(analysed):
+    """Numbers of the heat map stand in one dark ink on cells that stay light; a curve's number off the grey line."""
+    analysis = analysed(compare_channels)
+    heat = charts.retention_picture(analysis).to_dict()["layer"]
+    darkest, ink = heat[0]["encoding"]["color"]["scale"]["range"][1], heat[1]["mark"]["color"]
+
+    def light(colour):
+        parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts]
+        return np.dot([0.2126, 0.7152, 0.0722], linear)
+
+    assert (light(darkest) + 0.05) / (light(ink) + 0.05) > 7
+    curves = charts.curve_picture(analysis).to_dict()["spec"]["layer"]
+    shifts = [(one["transform"][0]["filter"], one["mark"]["dy"]) for one in curves if one["mark"]["type"] == "text"]
+    assert shifts == [
+        ("isValid(datum.text) && datum.is_above", -9),
+        ("isValid(datum.text) && !datum.is_above", 12),
+    ]
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

@@ -16,6 +16,10 @@ is_exact: bool = False
 windows: list[int] = [7, 30]  # repurchase [days]
 shares: list[float] | None = None
 confidence_level: float = 0.95
+targets: list[str] | None = None  # planned, such as 2026-06=100000 (month or day)
+by: list[str] = ["age_group"]
+rules: list[Literal["first", "last"]] = ["first"]
+compare_to: str | list[str] = "before"
 """
 SPECS = read_parameters(CELL, "demo")
 
@@ -54,9 +58,17 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_all_allowed():
         ({"top": None}, "top is null. Allowed: a whole number."),
         ({"is_exact": 1}, "is_exact is 1. Allowed: true or false."),
         ({"timezone": 8}, "timezone is 8. Allowed: text."),
-        ({"windows": 7}, "windows is 7. Allowed: a list such as [a, b], each a whole number."),
-        ({"windows": [7, "30"]}, "Allowed: a list such as [a, b], each a whole number."),
-        ({"shares": "x"}, "each a number or null."),
+        (
+            {"windows": 7},
+            "windows is 7. Allowed: a list of whole numbers such as [7, 30]. On the command line: -p 'windows=[7, 30]'.",
+        ),
+        ({"windows": [7, "30"]}, 'windows is [7, "30"]. Allowed: a list of whole numbers'),
+        ({"shares": "x"}, "Allowed: a list of numbers such as [0.25, 0.75] or null."),
+        ({"targets": [None]}, 'targets is [null]. Allowed: a list of texts such as ["2026-06=100000"] or null.'),
+        ({"targets": 7}, """-p 'targets=["2026-06=100000"]'."""),
+        ({"by": [3]}, """-p 'by=["age_group"]'."""),
+        ({"rules": "frist"}, 'rules is ["frist"], did you mean "first"? Allowed: a list with any of "first", "last"'),
+        ({"compare_to": 3}, 'compare_to is 3. Allowed: text or a list of texts such as ["a", "b"].'),
         ({"model": "markow"}, 'model is "markow", did you mean "markov"? Allowed: "last_click" or "markov".'),
         ({"start_date": "2026/03/01"}, 'start_date: "2026/03/01" is not a day. Write it as 2026-03-01'),
         ({"start_date": "2026-02-30"}, "is not a day"),
@@ -68,6 +80,17 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_all_allowed():
 )
 def test_a_value_that_is_none_says_what_was_given_and_what_is_allowed(given, says):
     assert says in fault(**given)
+
+
+def test_one_text_is_a_list_of_one_where_only_a_list_of_texts_fits():
+    given = {"targets": "2026-06=100000", "by": "region", "rules": "last", "compare_to": "year"}
+    values = check_parameters(SPECS, given, "demo")
+    assert {name: values[name] for name in given} == {
+        "targets": ["2026-06=100000"],
+        "by": ["region"],
+        "rules": ["last"],
+        "compare_to": "year",
+    }
 
 
 def test_all_faults_are_told_at_once():

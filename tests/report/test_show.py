@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from workbench.errors import ParameterError
+from workbench.language import format_amount, format_count, format_interval, format_rate
 from workbench.report.charts import enable_charts
 from workbench.report.publish import plain_value, publish, write_csv
 from workbench.report.show import (
@@ -85,6 +86,124 @@ def test_numbers_are_written_in_their_unit():
     assert format_column(pd.Series([None, "a"]), "number", "en") == ["–", "a"]
 
 
+def test_times_are_written_in_the_unit_that_fits():
+    assert format_column(pd.Series([0.0055, 0.1737, 5.0, 72.0, None]), "hours", "en") == [
+        "20 s",
+        "10 min",
+        "5.0 h",
+        "3.0 days",
+        "–",
+    ]
+    assert format_column(pd.Series([5.0]), "hours", "zh") == ["5.0 小时"]
+
+
+def test_nothing_is_written_as_minus_zero():
+    for unit in ("rate", "points", "change", "amount", "count", "number", "p_value"):
+        for value in (-0.0, -1e-9) if unit not in ("number", "count") else (-0.0,):
+            [cell] = format_column(pd.Series([value]), unit, "en")
+            assert not cell.startswith(("-", "−", "+")), (unit, value, cell)
+    for text in (format_rate(-1e-9), format_count(-0.0), format_amount(-0.004), format_amount(-0.0, "zh")):
+        assert not text.startswith(("-", "−"))
+
+
+def test_differences_of_rates_are_points_and_relative_changes_per_cent():
+    assert format_column(pd.Series([0.056, -0.092, 0.0]), "points", "en") == ["5.6", "−9.2", "0.0"]
+    assert format_column(pd.Series([-0.241, 0.0468, 12.94]), "change", "en") == ["−24.1%", "+4.7%", "+1,294%"]
+
+
+def test_small_p_values_and_small_rates_are_not_written_as_zero():
+    assert format_column(pd.Series([0.0, 1e-19, 0.0025, 0.0371, 0.924]), "p_value", "en") == [
+        "< 0.0001",
+        "< 0.0001",
+        "0.0025",
+        "0.037",
+        "0.924",
+    ]
+    assert format_column(pd.Series([0.0003, 0.0004]), "rate", "en") == ["0.030%", "0.040%"]
+    assert format_column(pd.Series([0.00002, 5.5]), "number", "en") == ["0.000020", "5.50"]
+
+
+@pytest.mark.parametrize(
+    ("value", "en", "zh"),
+    [
+        (15_234, "15.2k", "1.52万"),
+        (-14_740, "−14.7k", "−1.47万"),
+        (123_456, "123.5k", "12.35万"),
+        (999_960, "1.00M", "100.0万"),
+        (1_234_567, "1.23M", "123.5万"),
+        (99_999_900, "100.00M", "1.00亿"),
+        (9_999, "9,999", "9,999"),
+    ],
+)
+def test_money_keeps_three_digits(value, en, zh):
+    assert (format_amount(value, "en"), format_amount(value, "zh")) == (en, zh)
+
+
+def test_a_range_with_a_minus_has_no_dash_in_between():
+    assert format_interval(-33_535, -14_849, "en", "amount") == "−33.5k to −14.8k"
+    assert format_interval(-33_535, -14_849, "zh", "amount") == "−3.35万 至 −1.48万"
+    assert format_interval(-0.059, 0.01, "zh") == "−5.9% 至 1.0%"
+    assert format_interval(0.02, 0.03, "zh") == "2.0%–3.0%"
+
+
+def shown(name, table, lang="en", **asked):
+    return show_table(replace(fake.analyse(lang), tables={name: table}), name, **asked).html
+
+
+def test_the_header_says_points_and_the_code_is_said_in_words():
+    table = pd.DataFrame({"channel": ["a", "(unknown)"], "gap": [-0.092, 0.01], "reason": ["few_own_buyers", None]})
+    english, chinese = (shown("channel_adjusted", table, lang) for lang in ("en", "zh"))
+    assert "Gap (points)" in english
+    assert '<td class="wb-number">−9.2</td>' in english
+    assert "too few buyers of its own" in english
+    assert "few_own_buyers" not in english
+    assert "差距（百分点）" in chinese
+    assert "自身买家太少" in chinese
+    assert "（未知）" in chinese
+
+
+def test_each_row_is_written_in_the_unit_of_its_figure():
+    table = pd.DataFrame(
+        {
+            "metric": ["conversion_rate", "buyer_count", "net_amount"],
+            "metric_name": ["Conversion rate", "Buyers", "Net sales"],
+            "value": [0.0740, 593.0, 67_274.4],
+            "change": [-0.0235, -127.0, -15_368.2],
+        }
+    )
+    html = shown("sales_kpis", table)
+    for cell in ("7.40%", "593", "67,274", "−2.35 points", "−127", "−15,368"):
+        assert f'<td class="wb-number">{cell}</td>' in html
+    assert "conversion_rate" not in html, "its words stand beside it"
+    assert "−2.35 个百分点" in shown("sales_kpis", table, "zh")
+
+
+def test_a_name_from_the_data_is_left_as_it_is():
+    table = pd.DataFrame({"channel": ["few_users"], "unranked_reason": ["few_users"]})
+    assert '<th scope="row">few_users</th><td>too few users</td>' in shown("channel_scorecard", table)
+
+
+def test_texts_that_are_numbers_align_as_numbers_and_days_do_not():
+    table = pd.DataFrame({"name": ["a", "b"], "now": ["−1.54万", "–"], "day": ["2026-01-02", "2026-01-03"]})
+    html = shown("daily", table)
+    assert '<td class="wb-number">−1.54万</td>' in html
+    assert "<td>2026-01-02</td>" in html
+
+
+def test_an_empty_table_says_why():
+    nothing = pd.DataFrame({"metric": []})
+    assert "No alert: " in shown("sales_alerts", nothing)
+    assert "没有警报：" in shown("sales_alerts", nothing, "zh")
+    assert "Only &lt;one&gt; channel." in shown("channel_pairs", nothing, empty="Only <one> channel.")
+    assert "daily: the data give no row for these days." in shown("daily", nothing)
+
+
+def test_definitions_tell_which_code_of_the_csv_file_is_meant():
+    table = pd.DataFrame({"channel": ["a"], "unranked_reason": ["few_users"]})
+    html = show_definitions(replace(fake.analyse("en"), tables={"channel_scorecard": table})).html
+    assert "<b>In the CSV</b> few_users: too few users</span>" in html
+
+
 def test_data_definitions_and_limits():
     analysis, shop = fake.analyse("en"), fake.FakeShop()
     data = show_data(analysis, shop).html
@@ -134,6 +253,7 @@ def test_csv_cells(tmp_path):
 def test_plain_values_are_json():
     values = [pd.NA, pd.NaT, float("nan"), float("inf"), pd.Timestamp("2026-01-02"), pd.Series([1])[0], True]
     assert [plain_value(value) for value in values] == [None, None, None, None, "2026-01-02", 1, True]
+    assert str(plain_value(-0.0)) == "0.0"
 
 
 def test_charts_are_handed_over_in_a_report_and_live_elsewhere(monkeypatch):

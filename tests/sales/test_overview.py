@@ -11,7 +11,9 @@ from shops import frame, write_shop
 from workbench import open_shop
 from workbench.errors import ParameterError, TableError
 from workbench.glossary import metric
+from workbench.language import format_amount
 from workbench.sales import charts, overview_sales
+from workbench.sales.words import change_text
 from workbench.source.simulate import Truth, simulate_shop
 
 PLANTED = {"start_date": "2026-06-07", "end_date": "2026-06-14"}
@@ -47,6 +49,14 @@ def rows(analysis, table, *key):
 def without(tables, *names, **columns):
     """Tables without some, and without some of their columns."""
     return {name: table.drop(columns=columns.get(name, [])) for name, table in tables.items() if name not in names}
+
+
+LESS_WORDS = ["coupons", "other discounts", "refunds"]
+
+
+def float_of(text):
+    """The number of a cell of the first screen."""
+    return float(text.replace("−", "-").replace(",", "").replace("k", "e3"))
 
 
 def opened(folder, tables):
@@ -294,13 +304,22 @@ def test_baskets_count_each_order_once(tmp_path):
     )
 
 
+def test_pairs_of_few_orders_are_not_listed(analysed):
+    """No pair of the sample stands in more than three orders."""
+    analysis = analysed(overview_sales, **PLANTED)
+    assert analysis.tables["bought_together"].empty
+    assert any("No pair was bought together in 5 orders" in note for note in analysis.notes)
+
+
 class TestSample:
     def test_the_first_screen_says_conversion(self, analysed):
         analysis = analysed(overview_sales, **PLANTED)
         assert analysis.headline.verdict.startswith("Net sales fell by")
         assert "conversion did most" in analysis.headline.verdict
+        assert "none clearly beyond its share" in analysis.headline.verdict  # it fell in all channels alike
         action = analysis.headline.actions[0]
         assert action.cell.key == {"part": "factor", "factor": "conversion_rate"}
+        assert action.text == "Find out what moved conversion."
         assert 0 < action.ci_lower < action.amount < action.ci_upper
         assert "net sales" in analysis.headline.table.iloc[0, 0]
 
@@ -355,6 +374,7 @@ class TestWhatIsMissing:
     def test_all_the_data_have_nothing_before_them(self, shop):
         analysis = overview_sales(shop)
         assert "nothing to compare them with" in analysis.headline.verdict
+        assert "For the last 2 days against the 2 before: -p start_date=2026-03-03." in analysis.headline.verdict
         assert analysis.tables["sales_contribution"].empty
         assert kpi(analysis).loc["net_amount", "value"] == 335.0
         assert kpi(analysis)["change"].isna().all()
@@ -441,6 +461,9 @@ class TestWhatIsMissing:
         analysis = overview_sales(opened(tmp_path, {"orders": hand_tables()["orders"]}), **NOW)
         assert kpi(analysis).loc["net_amount", "change"] == -35.0
         assert analysis.tables["bought_together"].empty
+        figures = analysis.headline.table.set_index("Figure")["In net sales"]
+        assert list(figures.index) == ["net sales", "buyers", "orders per buyer", "gross per order", *LESS_WORDS]
+        assert figures.map(float_of).iloc[1:].sum() == pytest.approx(float_of(figures.iloc[0]), abs=0.02)
 
     def test_days_after_the_period_are_compared_as_a_whole(self, shop):
         asked = {"start_date": "2026-03-01", "end_date": "2026-03-03", "compare_to": ["2026-03-03", "2026-03-05"]}
@@ -452,14 +475,127 @@ class TestWhatIsMissing:
         tables = hand_tables()
         tables["orders"] = tables["orders"].query("order_id in ['o4', 'o5']")
         verdict = overview_sales(opened(tmp_path, without(tables, "order_lines")), **NOW).headline.verdict
-        assert verdict.startswith(
-            "Net sales rose by 150.00 to 150.00, with too few buyers to be sure: conversion did most"
+        assert verdict.startswith("Net sales rose by +150.00 to 150.00, with too few buyers to be sure.")
+        assert by_hand.headline.verdict.startswith(
+            "Net sales fell by 18.9% (−35.00) to 150.00, with too few buyers to be sure."
         )
-        assert by_hand.headline.verdict.startswith("Net sales fell by 18.9% to 150.00, with too few buyers to be sure")
 
-    def test_lengths_that_differ_are_noted(self, shop):
-        analysis = overview_sales(shop, **NOW, compare_to=["2026-03-02", "2026-03-03"])
-        assert any("The comparison has 1 days, the period 2" in note for note in analysis.notes)
+    def test_days_chosen_are_cut_with_a_period_that_the_data_do_not_fill(self, shop, by_hand):
+        asked = {"start_date": "2026-03-03", "end_date": "2026-03-06", "compare_to": ["2026-02-27", "2026-03-02"]}
+        assert overview_sales(shop, **asked).tables["sales_contribution"].empty  # no data in February
+        asked["compare_to"] = ["2026-03-01", "2026-03-03"]
+        with pytest.raises(ParameterError, match="has 2 days, the period 2026-03-03 to 2026-03-06 has 3 days"):
+            overview_sales(shop, **asked)
+        found = overview_sales(
+            shop, start_date="2026-03-04", end_date="2026-03-06", compare_to=["2026-03-01", "2026-03-03"]
+        )
+        assert kpi(found).loc["net_amount", ["value", "comparison_value"]].tolist() == [80.0, 90.0]  # a day each
+
+
+class TestFirstScreen:
+    """What the first screen claims, and what it leaves unsaid."""
+
+    def test_the_net_change_has_its_interval_in_the_verdict(self, analysed):
+        verdict = analysed(overview_sales, **PLANTED).headline.verdict
+        net = kpi(analysed(overview_sales, **PLANTED)).loc["net_amount"]
+        ends = [format_amount(net[one]) for one in ("change", "change_ci_lower", "change_ci_upper")]
+        assert f"({ends[0]}; {ends[1]} to {ends[2]})" in verdict
+
+    def test_factors_that_moved_no_more_than_chance_are_not_named(self, analysed):
+        analysis = analysed(overview_sales, start_date="2026-05-10", end_date="2026-05-17")
+        assert not analysis.tables["sales_contribution"]["is_clear"].any()
+        assert "no more than chance moves them; no factor moved clearly beyond chance." in analysis.headline.verdict
+        assert not [one for one in analysis.headline.actions if one.name == "find_driver"]
+        found = {one.name: one.text for one in analysis.findings}
+        assert "No factor moved net sales clearly beyond chance" in found["no_driving_factor"]
+        assert not {"driving_factor", "driving_segment", "largest_mix"} & set(found)
+        title = charts.waterfall_picture(analysis).to_dict()["title"]["text"]
+        assert title.startswith("No factor moved clearly beyond chance")
+
+    def test_without_an_alert_the_screen_says_how_far_sales_would_have_had_to_fall(self, analysed):
+        analysis = analysed(overview_sales, **PLANTED)
+        watched = analysis.tables["sales_watched"].set_index(["grain", "series"])
+        falls = [change_text(watched.loc[(grain, "net_amount"), "least_fall"]) for grain in ("week", "day")]
+        assert analysis.tables["sales_alerts"].empty
+        assert (
+            f"No alert; one would have taken {falls[0]} in a week or {falls[1]} in a day." in analysis.headline.verdict
+        )
+        week = watched.loc[("week", "net_amount")]
+        assert week["value"] == pytest.approx(kpi(analysis).loc["net_amount", "value"])
+        assert week["least_fall"] == pytest.approx(week["expected_lower"] / week["expected_value"] - 1)
+        assert {"no_alert_week", "no_alert_day"} <= {one.name for one in analysis.findings}
+        assert charts.history_picture(analysis).to_dict()["title"]["text"] == ["Net sales by day: no alert"]
+
+    def test_the_picture_of_days_counts_all_alerts_and_says_where_it_is_cut(self, analysed):
+        analysis = analysed(overview_sales, false_alarms_per_month=30.0, least_alert_amount=0.0, **PLANTED)
+        alerts = analysis.tables["sales_alerts"]
+        by = alerts["grain"].value_counts()
+        title = " ".join(charts.history_picture(analysis).to_dict()["title"]["text"])
+        assert by["week"] > 0
+        assert f"{by['week']} alert" in title
+        assert f"Alerts: {len(alerts)}." in analysis.headline.verdict
+        quiet = charts.history_picture(analysed(overview_sales, **PLANTED)).to_dict()
+        assert "The band is cut: its upper end, up to 36.4k" in " ".join(quiet["title"]["subtitle"])
+
+    def test_a_silent_watch_says_so(self, by_hand):
+        assert "Alerts are silent: 0 weeks of history; days need 8" in by_hand.headline.verdict
+
+    def test_targets_are_told(self, by_hand, shop):
+        assert "150.00 of 150.00 planned (100.0%)." in by_hand.headline.verdict
+        assert by_hand.headline.table.iloc[1].tolist() == ["planned net sales", "150.00", "–", "–", "–"]
+        assert next(one.value for one in by_hand.findings if one.name == "target") == 150.0
+        half = overview_sales(shop, **NOW, sales_targets=["2026-03-04=50"])
+        assert "planned" not in half.headline.verdict
+        assert any("do not cover every day" in note for note in half.notes)
+
+    @pytest.mark.parametrize("targets", [None, ["2026-03=100"]])
+    def test_the_lines_sum_to_the_change_and_are_at_most_seven(self, shop, targets):
+        table = overview_sales(shop, **NOW, sales_targets=targets).headline.table
+        amounts = [float_of(one) for one in table["In net sales"] if one != "–"]
+        assert len(table) <= 7
+        assert sum(amounts[1:]) == pytest.approx(amounts[0], abs=0.02)
+
+    def test_amounts_of_nothing_leave_the_orders(self, tmp_path):
+        tables = hand_tables()
+        money = tables["orders"].select_dtypes("number").columns
+        tables["orders"] = tables["orders"].assign(**dict.fromkeys(money, 0.0))
+        tables["order_lines"] = tables["order_lines"].assign(amount=0.0)
+        analysis = overview_sales(opened(tmp_path, tables), **NOW)
+        assert analysis.headline.verdict.startswith("Orders stayed at 3")
+        assert "All amounts are 0" in analysis.headline.verdict
+        assert "net sales" not in analysis.headline.table["Figure"].tolist()
+        assert "net_amount_changed" not in {one.name for one in analysis.findings}
+
+    def test_a_region_that_nobody_knows_is_no_best_region(self, tmp_path):
+        tables = without(hand_tables(), "users", "stock", orders=["region"])
+        analysis = overview_sales(opened(tmp_path, tables), **NOW)
+        assert set(analysis.tables["product_ranking"].query("level == 'region'")["member"]) == {"(unknown)"}
+        assert not {"best_region", "falling_region"} & {one.name for one in analysis.findings}
+        assert charts.ranking_picture(analysis, "region") is None
+        assert "best_product" in {one.name for one in analysis.findings}
+
+    def test_the_mix_without_events_is_one_of_buyers(self, tmp_path):
+        """Ads' buyers pay 100 and web's 10; of 600 buyers each day 400 come by web, then 100."""
+        users, orders = [], []
+        for day, web in (("2026-03-01", 400), ("2026-03-02", 100)):
+            for i in range(600):
+                name, channel = f"{day}{i}", "web" if i < web else "ads"
+                users.append((name, day, channel))
+                orders.append((name, name, day, day, 10.0 if i < web else 100.0))
+        tables = {
+            "users": frame("user_id first_seen_at channel", *users),
+            "orders": frame("order_id user_id submitted_at paid_at gross_amount", *orders),
+        }
+        analysis = overview_sales(opened(tmp_path, tables), start_date="2026-03-02", end_date="2026-03-03")
+        mix = next(one.text for one in analysis.findings if one.name == "largest_mix")
+        assert "of buyers" in mix
+        assert "visitors" not in mix
+
+    def test_no_discount_before_and_now_moved_nothing(self, tmp_path):
+        tables = hand_tables()
+        tables["orders"] = tables["orders"].assign(other_discount_amount=0.0)
+        split = rows(overview_sales(opened(tmp_path, tables), **NOW), "sales_contribution", "part", "factor")
+        assert math.copysign(1, split.loc[("factor", "other_discount_amount"), "contribution"].item()) == 1
 
 
 @pytest.mark.parametrize(
@@ -470,6 +606,10 @@ class TestWhatIsMissing:
         ({"compare_to": ["2026-03-04", "2026-03-01"]}, "is not a first day and a later day"),
         ({"compare_to": ["2026-03-01"]}, "is not a first day and a later day"),
         ({"compare_to": ["2026-03-02", "2026-03-04"], **NOW}, "overlaps the period"),
+        (
+            {"compare_to": ["2026-03-01", "2026-03-02"], **NOW},
+            "has 1 day, the period 2026-03-03 to 2026-03-05 has 2 days",
+        ),
         ({"sales_targets": ["2026-13=5"]}, 'sales_targets: "2026-13=5" cannot be read'),
         ({"sales_targets": ["June=5"]}, "Write net sales planned for a month"),
         ({"sales_targets": ["2026-06=5", "2026-06=6"]}, "2026-06 has two targets"),

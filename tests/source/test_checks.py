@@ -207,6 +207,27 @@ def test_warned(tmp_path, table, columns, where, count, keys):
     assert all(one.keys == () for one in shop.warnings)
 
 
+@pytest.mark.parametrize("scheme", ["", pytest.param("chdb://", marks=pytest.mark.engine)])
+def test_channels_that_differ_by_case_or_blanks_alone_are_warned(tmp_path, scheme):
+    tables = sound()
+    tables["users"]["channel"] = ["TikTok", "Paid Search"]
+    tables["events"]["channel"] = ["TikTok", "paid search", "\u3000Paid Search", None]
+    tables["channel_spend"] = frame(
+        "date channel spend_amount", ("2026-03-01", "tiktok", 5.0), ("2026-03-01", "Email", 5.0)
+    )
+    source = write_shop(tmp_path / "shop", **tables)
+    fault = by_rule(check_source(f"{scheme}{source}"))[("users", "channel", "channel_spellings")]
+    assert (fault.level, fault.count) == ("warned", 2)
+    assert fault.keys == ("Paid Search = \u3000Paid Search", "TikTok = tiktok")
+    assert "TikTok" not in fault.message(), "names are for the terminal only"
+
+
+def test_channels_spelt_one_way_are_not_warned(tmp_path):
+    tables = sound()
+    tables["events"]["channel"] = ["a", "b", "a", None]
+    assert check_source(write_shop(tmp_path / "shop", **tables)).warnings == ()
+
+
 def test_all_faults_of_all_tables_at_once(tmp_path):
     tables = sound()
     tables["orders"] = tables["orders"].assign(gross_amount=[-1.0, 50.0], order_id=["o1", "o1"])

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.analysis import Cell, Finding
+from workbench.channel.apart import clearest_gap
 from workbench.channel.audience import ALL
 from workbench.channel.wishes import Wishes
 from workbench.language import Language, format_rate, say
@@ -26,19 +27,6 @@ def points(value: float, lang: Language, *, signed: bool = True) -> str:
     return text + say(lang, " points", " 个百分点")
 
 
-def clearest_gap(adjusted: pd.DataFrame, scorecard: pd.DataFrame) -> pd.Series | None:
-    """The ranked channel that converts furthest below the baseline beyond chance, or else furthest above it.
-
-    None where no gap is surely there or nothing could be compared like with like.
-    """
-    ranked = scorecard.loc[scorecard["unranked_reason"].isna(), "channel"]
-    rows = adjusted[adjusted["channel"].isin(ranked) & (adjusted["reason"].isna())]
-    below, above = rows[rows["gap_ci_upper"] < 0], rows[rows["gap_ci_lower"] > 0]
-    if len(below):
-        return below.sort_values(["gap", "channel"]).iloc[0]
-    return above.sort_values(["gap", "channel"], ascending=[False, True]).iloc[0] if len(above) else None
-
-
 def told_by(row: pd.Series) -> str:
     """What makes up most of a gap: ``audience``, ``rate``, ``unsupported``, or ``open`` where no part surely does."""
     shares = {name: row[name] / row["gap"] for name in ("mix", "rate", "unsupported")}
@@ -49,55 +37,8 @@ def told_by(row: pd.Series) -> str:
     return "audience" if largest == "mix" else largest
 
 
-def gap_verdict(row: pd.Series, wishes: Wishes, lang: Language) -> str:
-    """One sentence: the gap, and what explains it."""
-    side = say(lang, "lowest", "最低") if row["gap"] < 0 else say(lang, "highest", "最高")
-    base = wishes.baseline_words(lang)
-    gap = points(abs(row["gap"]), lang, signed=False)
-    mix = f"{100 * abs(row['mix']):.1f}"
-    start = say(
-        lang,
-        f"{row['channel']} converts {side}: {format_rate(row['conversion_rate'])} against "
-        f"{format_rate(row['baseline_rate'])} of {base}. ",
-        f"{row['channel']} 转化{side}：{format_rate(row['conversion_rate'])}，{base}为 "
-        f"{format_rate(row['baseline_rate'])}。",
-    )
-    rest = f"{100 * row['rate']:+.1f}".replace("-", "−") + say(
-        lang, f" ({_span(row, 'rate')})", f"（{_span(row, 'rate')}）"
-    )
-    kind = told_by(row)
-    if kind == "audience":
-        part = say(lang, mix, f" {mix} ")
-        if abs(row["mix"]) > abs(row["gap"]):
-            part = say(lang, f"all ({mix})", f"全部（{mix}）")
-        told = say(
-            lang,
-            f"Its measured audience explains {part} of the {gap}; {rest} remain with the same audience.",
-            f"相差 {gap}，其中{part}由可测受众解释；受众相同时仍差 {rest}。",
-        )
-    elif kind == "rate":
-        explained = say(lang, f"only {mix}", mix) if row["mix"] * row["gap"] > 0 else say(lang, "none", "0")
-        told = say(
-            lang,
-            f"Its measured audience explains {explained} of the {gap}; {rest} remain with the same audience.",
-            f"相差 {gap}，可测受众仅解释 {explained}；受众相同时仍差 {rest}。",
-        )
-    elif kind == "unsupported":
-        told = say(
-            lang,
-            f"Most of the {gap} lies in groups of the audience that one side lacks.",
-            f"相差 {gap}，大部分来自只有一方拥有的受众。",
-        )
-    else:
-        told = say(
-            lang,
-            f"How much of the {gap} the measured audience explains is not sure.",
-            f"相差 {gap}，可测受众解释多少尚不确定。",
-        )
-    return start + told
-
-
-def _span(row: pd.Series, name: str) -> str:
+def span(row: pd.Series, name: str) -> str:
+    """The interval of a part of a gap, in points."""
     low, high = (f"{100 * row[f'{name}_ci_{end}']:+.1f}".replace("-", "−") for end in ("lower", "upper"))
     return f"{low} … {high}"
 
@@ -105,10 +46,8 @@ def _span(row: pd.Series, name: str) -> str:
 def audience_findings(tables: Mapping[str, pd.DataFrame], wishes: Wishes, lang: Language) -> list[Finding]:
     """Sentences on the clearest gap, on what it is made of, and on the clearest pair of channels."""
     found = []
-    row = None
-    if wishes.standardise_by:
-        row = clearest_gap(tables["channel_adjusted"], tables["channel_scorecard"])
-    if row is not None:
+    row = clearest_gap(tables)
+    if row is not None and not wishes.is_credit:  # whom a rule credits is no question of the audience
         key = {"channel": row["channel"]}
         found.append(
             Finding(
@@ -116,10 +55,10 @@ def audience_findings(tables: Mapping[str, pd.DataFrame], wishes: Wishes, lang: 
                 say(
                     lang,
                     f"Of {row['channel']}'s gap of {points(row['gap'], lang)} to {wishes.baseline_words(lang)}, "
-                    f"{points(row['mix'], lang)} ({_span(row, 'mix')}) are explained by the measured audience "
+                    f"{points(row['mix'], lang)} ({span(row, 'mix')}) are explained by the measured audience "
                     f"({wishes.audience_words(lang)}).",
                     f"{row['channel']} 与{wishes.baseline_words(lang)}相差 {points(row['gap'], lang)}，其中 "
-                    f"{points(row['mix'], lang)}（{_span(row, 'mix')}）由可测受众（{wishes.audience_words(lang)}）解释。",
+                    f"{points(row['mix'], lang)}（{span(row, 'mix')}）由可测受众（{wishes.audience_words(lang)}）解释。",
                 ),
                 Cell("channel_adjusted", key, "mix"),
                 row["mix"],
@@ -131,17 +70,18 @@ def audience_findings(tables: Mapping[str, pd.DataFrame], wishes: Wishes, lang: 
                 say(
                     lang,
                     f"Between users of the same group {row['channel']} differs by {points(row['rate'], lang)} "
-                    f"({_span(row, 'rate')}); with the audience of {wishes.baseline_words(lang)} it would convert "
+                    f"({span(row, 'rate')}); with the audience of {wishes.baseline_words(lang)} it would convert "
                     f"{format_rate(row['adjusted_rate'])}.",
-                    f"同组用户之间，{row['channel']} 相差 {points(row['rate'], lang)}（{_span(row, 'rate')}）；若受众与"
+                    f"同组用户之间，{row['channel']} 相差 {points(row['rate'], lang)}（{span(row, 'rate')}）；若受众与"
                     f"{wishes.baseline_words(lang)}相同，其转化率为 {format_rate(row['adjusted_rate'])}。",
                 ),
                 Cell("channel_adjusted", key, "rate"),
                 row["rate"],
             )
         )
+    if row is not None:
         found += _segment_findings(row, tables["channel_mix"], wishes, lang)
-    return found + _pair_findings(tables["channel_pairs"], lang)
+    return found + _pair_findings(tables["channel_pairs"], wishes, lang)
 
 
 def _segment_findings(row: pd.Series, mix: pd.DataFrame, wishes: Wishes, lang: Language) -> list[Finding]:
@@ -154,6 +94,7 @@ def _segment_findings(row: pd.Series, mix: pd.DataFrame, wishes: Wishes, lang: L
     one = own.assign(size=own[column].abs()).sort_values("size", ascending=False, kind="stable").iloc[0]
     names = " · ".join(str(one[name]) for name in wishes.standardise_by)
     cell = {"channel": row["channel"], **{name: one[name] for name in wishes.standardise_by}}
+    verb, verb_zh = ("is credited with", "归功") if wishes.is_credit else ("converts", "转化")
     if column == "mix":
         text = say(
             lang,
@@ -167,28 +108,30 @@ def _segment_findings(row: pd.Series, mix: pd.DataFrame, wishes: Wishes, lang: L
     else:
         text = say(
             lang,
-            f"Within {names}, {row['channel']} converts {format_rate(one['conversion_rate'])} against "
+            f"Within {names}, {row['channel']} {verb} {format_rate(one['conversion_rate'])} against "
             f"{format_rate(one['baseline_rate'])}: {points(one['rate'], lang)} of the gap.",
-            f"在 {names} 中，{row['channel']} 转化 {format_rate(one['conversion_rate'])}，对照 "
+            f"在 {names} 中，{row['channel']} {verb_zh} {format_rate(one['conversion_rate'])}，对照 "
             f"{format_rate(one['baseline_rate'])}：贡献差距 {points(one['rate'], lang)}。",
         )
     return [Finding("segment_behind_gap", text, Cell("channel_mix", cell, column), one[column])]
 
 
-def _pair_findings(pairs: pd.DataFrame, lang: Language) -> list[Finding]:
+def _pair_findings(pairs: pd.DataFrame, wishes: Wishes, lang: Language) -> list[Finding]:
     if pairs.empty:
         return []
     one, count = pairs.iloc[0], int(pairs["is_different"].sum())
     if not one["is_different"]:
         return []
+    tested = int(pairs["p_value"].notna().sum())
+    what, what_zh = ("in what they are credited with", "归功比例") if wishes.is_credit else ("in conversion", "转化")
     return [
         Finding(
             "clearest_pair",
             say(
                 lang,
-                f"{count} of {len(pairs)} pairs of channels differ beyond chance (Benjamini–Hochberg); most clearly "
+                f"{count} of {tested} pairs of channels differ {what} beyond chance (Benjamini–Hochberg); most clearly "
                 f"{one['channel']} over {one['other_channel']}: {points(one['difference'], lang)}.",
-                f"{len(pairs)} 对渠道中 {count} 对差异超出随机（Benjamini–Hochberg 校正）；最明显的是 {one['channel']} 高于 "
+                f"{tested} 对渠道中 {count} 对{what_zh}差异超出随机（Benjamini–Hochberg 校正）；最明显的是 {one['channel']} 高于 "
                 f"{one['other_channel']}：{points(one['difference'], lang)}。",
             ),
             Cell("channel_pairs", {"channel": one["channel"], "other_channel": one["other_channel"]}, "difference"),
@@ -221,6 +164,7 @@ def curve_findings(
             )
         )
     paid = economics[(economics["spend_amount"] > 0) & economics["return_on_ad_spend"].notna()]
+    paid = paid[paid["new_user_count"] > 0]  # spend under another name than the users' brings none
     for one in paid.sort_values("return_on_ad_spend", kind="stable").head(1).to_dict("records"):
         back = one["payback_day"]
         told = (
@@ -235,7 +179,7 @@ def curve_findings(
                 "lowest_return_on_ad_spend",
                 say(
                     lang,
-                    f"{one['channel']} brings least for its spend: new users paid {one['return_on_ad_spend']:.2f} for each 1 "
+                    f"{one['channel']} brought least for its spend: new users paid {one['return_on_ad_spend']:.2f} for each 1 "
                     f"spent{known}.",
                     f"{one['channel']} 的投放回报最低：每花 1，新客实付 {one['return_on_ad_spend']:.2f}{known}。",
                 ),

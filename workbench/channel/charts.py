@@ -4,12 +4,14 @@ import altair as alt
 import pandas as pd
 
 from workbench.analysis import Analysis
+from workbench.channel.apart import clearest_gap, clearest_pair, ranked_channels
 from workbench.channel.audience import ALL, PARTS
-from workbench.channel.audience_findings import clearest_gap, points, told_by
+from workbench.channel.audience_findings import points, told_by
 from workbench.channel.findings import named_channels
-from workbench.language import Language, format_amount, format_rate, say, wrap
+from workbench.language import Language, format_amount, format_hours, format_rate, say, wrap
 
 _BLUE, _GREY, _ORANGE = "#2f6f9f", "#9aa5ad", "#c8601c"
+_CELLS, _CELL_INK = ["#eef4f9", "#7fb0d6"], "#10151b"  # the ink is read on the darkest cell, on either paper
 _PARTS = {
     "mix": ("audience", "受众"),
     "rate": ("same audience", "受众相同"),
@@ -18,6 +20,18 @@ _PARTS = {
 _MOST_CHANNELS, _MOST_PANELS, _MOST_CELLS = 7, 9, 12
 _MOST_PERIODS, _MOST_COHORTS = 12, 14
 _HEADER = alt.Header(labelLimit=220, labelAnchor="start", labelFontSize=12)
+_CREDITED = ("most_credited", "least_credited", "credits_alike")
+
+
+def _is_credited(analysis: Analysis) -> bool:
+    """Whether channels are credited with orders, so that a gap is no question of who comes."""
+    return any(one.name in _CREDITED for one in analysis.findings)
+
+
+def _bands(rows: pd.DataFrame, column: str) -> alt.Chart:
+    """Grey ground behind every other row, so that marks of one row are seen to belong together."""
+    named = rows[[column]].drop_duplicates()
+    return alt.Chart(named.iloc[1::2]).mark_rect(color=_GREY, opacity=0.16)
 
 
 # -- conversion and its gaps ---------------------------------------------------------------------------------
@@ -32,7 +46,7 @@ def gap_picture(analysis: Analysis) -> alt.LayerChart | None:
     adjusted, card = analysis.tables["channel_adjusted"], analysis.tables["channel_scorecard"]
     ranked = card.loc[card["unranked_reason"].isna(), "channel"].head(_MOST_CHANNELS)
     known = adjusted[adjusted["channel"].isin(ranked) & adjusted["mix_ci_lower"].notna()]
-    if known.empty or len(analysis.tables["channel_mix"]) <= len(adjusted):
+    if known.empty or len(analysis.tables["channel_mix"]) <= len(adjusted) or _is_credited(analysis):
         return conversion_picture(analysis)
     parts = [part for part in PARTS if part != "unsupported" or (known["unsupported"].abs() > 1e-9).any()]
     words = {part: say(lang, *_PARTS[part]) for part in parts}
@@ -49,10 +63,9 @@ def gap_picture(analysis: Analysis) -> alt.LayerChart | None:
         for part in parts
     ]
     drawn = pd.DataFrame(rows)
+    y = alt.Y("channel:N", sort=drawn["channel"].drop_duplicates().tolist(), title=None, axis=alt.Axis(labelLimit=110))
     base = alt.Chart(drawn).encode(
-        y=alt.Y(
-            "channel:N", sort=drawn["channel"].drop_duplicates().tolist(), title=None, axis=alt.Axis(labelLimit=110)
-        ),
+        y=y,
         yOffset=alt.YOffset("part:N", sort=list(words.values())),
         color=alt.Color(
             "part:N",
@@ -76,6 +89,7 @@ def gap_picture(analysis: Analysis) -> alt.LayerChart | None:
         axis=alt.Axis(format="+d", tickCount=5, titlePadding=2),
     )
     layers = [
+        _bands(drawn, "channel").encode(y=y),
         alt.Chart(drawn).mark_rule(color=_GREY).encode(x=alt.datum(0)),
         base.mark_rule(strokeWidth=3, opacity=0.5).encode(x=x, x2="upper:Q"),
         base.mark_point(filled=True, size=50, opacity=1).encode(x="value:Q", tooltip=tips),
@@ -89,10 +103,10 @@ def gap_picture(analysis: Analysis) -> alt.LayerChart | None:
 
 def _gap_title(analysis: Analysis) -> str:
     lang, adjusted = analysis.lang, analysis.tables["channel_adjusted"]
-    row = clearest_gap(adjusted, analysis.tables["channel_scorecard"])
+    row = clearest_gap(analysis.tables)
     base = _baseline_words(adjusted, lang)
     if row is None:
-        return say(lang, f"Gap of each channel to {base}", f"各渠道与{base}的差距")
+        return say(lang, f"No channel is beyond chance apart from {base}", f"没有渠道与{base}有超出随机的差距")
     told = {
         "audience": ("mostly its audience", "主要来自受众"),
         "rate": ("mostly not its audience", "主要不是受众"),
@@ -110,7 +124,7 @@ def _baseline_words(adjusted: pd.DataFrame, lang: Language) -> str:
 def segment_picture(analysis: Analysis) -> alt.LayerChart | None:
     """Which groups of users make up the clearest gap; None without one."""
     lang, mix = analysis.lang, analysis.tables["channel_mix"]
-    row = clearest_gap(analysis.tables["channel_adjusted"], analysis.tables["channel_scorecard"])
+    row = clearest_gap(analysis.tables)
     columns = _cell_columns(mix)
     if row is None or not columns:
         return None
@@ -155,23 +169,17 @@ def segment_picture(analysis: Analysis) -> alt.LayerChart | None:
         base.mark_bar(height={"band": 0.8}).encode(x=x, tooltip=tips),
         alt.Chart(drawn).mark_rule(color=_GREY).encode(x=alt.datum(0)),
     ]
-    first = own.iloc[0]
-    title = say(
+    told = next((one for one in analysis.findings if one.name == "segment_behind_gap"), None)
+    title = told.text if told else say(lang, f"{row['channel']}'s gap by group", f"{row['channel']} 的差距按人群拆分")
+    subtitle = say(
         lang,
-        f"{row['channel']}: {named.iloc[0]} is {format_rate(first['audience_share'], 0)} of its users and "
-        f"{format_rate(first['baseline_share'], 0)} of {_baseline_words(analysis.tables['channel_adjusted'], lang)}",
-        f"{row['channel']}：{named.iloc[0]} 占其用户 {format_rate(first['audience_share'], 0)}，占"
-        f"{_baseline_words(analysis.tables['channel_adjusted'], lang)} {format_rate(first['baseline_share'], 0)}",
-    )
-    told = say(
-        lang,
-        f"parts of its gap of {points(row['gap'], lang)}, by group of users. ",
-        f"按人群拆分其差距 {points(row['gap'], lang)}。",
+        f"parts of {row['channel']}'s gap of {points(row['gap'], lang)}, by group of users. ",
+        f"按人群拆分 {row['channel']} 的差距 {points(row['gap'], lang)}。",
     )
     return alt.LayerChart(layer=layers).properties(
         width="container",
         height=26 * max(len(own), 2),
-        title=alt.Title(wrap(title), anchor="start", subtitle=told + analysis.period.words),
+        title=alt.Title(wrap(title), anchor="start", subtitle=subtitle + analysis.period.words),
     )
 
 
@@ -190,6 +198,8 @@ def conversion_picture(analysis: Analysis) -> alt.LayerChart | None:
         y=alt.Y("channel:N", sort=card["channel"].tolist(), title=None, axis=alt.Axis(labelLimit=110))
     )
     rate = say(lang, "conversion rate", "转化率")
+    if _is_credited(analysis):
+        rate = say(lang, "share of the users credited", "归功用户占比")
     rule = base.mark_rule(strokeWidth=3, color=_BLUE, opacity=0.45).encode(
         x=alt.X(
             "ci_lower:Q", title=rate, axis=alt.Axis(format="%", tickCount=5), scale=alt.Scale(zero=False, padding=12)
@@ -214,14 +224,21 @@ def conversion_picture(analysis: Analysis) -> alt.LayerChart | None:
 
 
 def _conversion_title(card: pd.DataFrame, analysis: Analysis) -> str:
-    known = card[card["conversion_rate"].notna()]
-    if len(known) < 2:
-        return say(analysis.lang, "Conversion by channel", "各渠道转化率")
-    low, high = known["conversion_rate"].min(), known["conversion_rate"].max()
+    lang, scorecard, pairs = analysis.lang, analysis.tables["channel_scorecard"], analysis.tables["channel_pairs"]
+    is_credited = _is_credited(analysis)
+    if len(ranked_channels(scorecard)) < 2 or pairs["p_value"].isna().all():
+        return say(lang, "Conversion by channel", "各渠道转化率")
+    pair = clearest_pair(pairs, scorecard)
+    if pair is None:
+        what, what_zh = ("is credited with", "归功比例") if is_credited else ("converts", "转化率")
+        return say(lang, f"No channel {what} more than another beyond chance", f"各渠道{what_zh}没有超出随机的差异")
+    high, low = pair
+    what, what_zh = ("is credited with more", "归功比例高于") if is_credited else ("converts more", "转化高于")
+    rates = format_rate(high["conversion_rate"]), format_rate(low["conversion_rate"])
     return say(
-        analysis.lang,
-        f"Conversion runs from {format_rate(low)} to {format_rate(high)}",
-        f"转化率介于 {format_rate(low)} 与 {format_rate(high)} 之间",
+        lang,
+        f"{high['channel']} {what} than {low['channel']}: {rates[0]} against {rates[1]}",
+        f"{high['channel']} {what_zh} {low['channel']}：{rates[0]} 对 {rates[1]}",
     )
 
 
@@ -240,6 +257,9 @@ def funnel_picture(analysis: Analysis) -> alt.LayerChart | None:
     steps = funnel.sort_values("step_index")["step"].unique().tolist()
     worst = next((one for one in analysis.findings if one.name == "leakiest_step"), None)
     title = worst.text if worst else say(lang, "How far users of each channel get", "各渠道用户到达的步骤")
+    funnel = funnel.assign(
+        hours=[format_hours(value, lang) for value in funnel["median_hours"]] if "median_hours" in funnel else "–"
+    )
     highlighted = worst.cell.key["channel"] if worst else None
     base = alt.Chart(funnel).encode(
         x=alt.X(
@@ -256,6 +276,7 @@ def funnel_picture(analysis: Analysis) -> alt.LayerChart | None:
             alt.Tooltip("user_count:Q", title=say(lang, "users", "用户"), format=","),
             alt.Tooltip("overall_rate:Q", title=say(lang, "of step 1", "占第一步"), format=".1%"),
             alt.Tooltip("step_rate:Q", title=say(lang, "of the step before", "占上一步"), format=".1%"),
+            alt.Tooltip("hours:N", title=say(lang, "median time from step 1", "自第一步中位用时")),
         ],
     )
     marked = alt.datum.channel == highlighted
@@ -301,8 +322,9 @@ def repurchase_picture(analysis: Analysis) -> alt.LayerChart | None:
     if long.empty:
         return None
     order = [say(lang, f"{window} days", f"{window} 天") for window in windows]
+    y = alt.Y("channel:N", sort=card["channel"].tolist(), title=None, axis=alt.Axis(labelLimit=110))
     base = alt.Chart(long).encode(
-        y=alt.Y("channel:N", sort=card["channel"].tolist(), title=None, axis=alt.Axis(labelLimit=110)),
+        y=y,
         yOffset=alt.YOffset("window:N", sort=order),
         color=alt.Color("window:N", sort=order, title=None, legend=alt.Legend(orient="top")),
     )
@@ -320,10 +342,20 @@ def repurchase_picture(analysis: Analysis) -> alt.LayerChart | None:
         ],
     )
     best = next((one for one in analysis.findings if one.name == "highest_repurchase"), None)
-    title = best.text if best else say(lang, "Buyers who pay again, by channel", "各渠道买家复购率")
-    return (rule + point).properties(
+    title = (
+        best.text
+        if best
+        else say(
+            lang,
+            "No channel's buyers pay again more than the others' beyond chance",
+            "没有渠道的买家复购率超出随机地高于其他渠道",
+        )
+    )
+    if long["channel"].nunique() < 2:
+        title = say(lang, "Buyers who pay again", "买家复购率")
+    return alt.LayerChart(layer=[_bands(long, "channel").encode(y=y), rule, point]).properties(
         width="container",
-        height=max(len(card), 2) * 38,
+        height=max(len(card), 2) * 42,
         title=alt.Title(wrap(title), anchor="start", subtitle=analysis.period.words),
     )
 
@@ -348,8 +380,9 @@ def curve_picture(analysis: Analysis) -> alt.FacetChart | None:
     drawn = pd.concat(parts, ignore_index=True).drop(columns="channel")
     drawn = drawn[["panel", "role", "day", "repurchase_share", "ci_lower", "ci_upper", "at_risk_count"]]
     last = drawn[drawn["role"] != "all"].groupby("panel", as_index=False, sort=False).tail(1)
-    ends = last.assign(text=[format_rate(value, 0) for value in last["repurchase_share"]])
-    drawn = drawn.merge(ends[["panel", "role", "day", "text"]], how="left", on=["panel", "role", "day"])
+    is_above = [one["repurchase_share"] >= _at(every, one["day"]) for one in last.to_dict("records")]
+    ends = last.assign(text=[format_rate(value, 0) for value in last["repurchase_share"]], is_above=is_above)
+    drawn = drawn.merge(ends[["panel", "role", "day", "text", "is_above"]], how="left", on=["panel", "role", "day"])
     colour = alt.Color(
         "role:N", legend=None, scale=alt.Scale(domain=["own", "few", "all"], range=[_BLUE, _ORANGE, _GREY])
     )
@@ -369,11 +402,17 @@ def curve_picture(analysis: Analysis) -> alt.FacetChart | None:
         ],
     )
     band = base.transform_filter("datum.role != 'all' && isValid(datum.ci_lower)")
-    label = base.transform_filter("isValid(datum.text)").mark_text(align="right", dy=-9, fontWeight="bold")
+    # The number stands on the side of the curve away from that of all channels.
+    labels = [
+        base.transform_filter(f"isValid(datum.text) && {side}datum.is_above")
+        .mark_text(align="right", dy=shift, fontWeight="bold")
+        .encode(y="repurchase_share:Q", text="text:N")
+        for side, shift in (("", -9), ("!", 12))
+    ]
     layers = [
         band.mark_area(opacity=0.2, interpolate="step-after").encode(y="ci_lower:Q", y2="ci_upper:Q"),
         line,
-        label.encode(y="repurchase_share:Q", text="text:N"),
+        *labels,
     ]
     few = drawn.loc[drawn["role"] == "few", "panel"].drop_duplicates().tolist()
     title = say(lang, "Who pays again, and when", "多少买家复购，何时复购")
@@ -426,7 +465,6 @@ def retention_picture(analysis: Analysis) -> alt.LayerChart | None:
             "text",
         ]
     ]
-    middle = (drawn["retention_rate"].min() + drawn["retention_rate"].max()) / 2
     base = alt.Chart(drawn).encode(
         x=alt.X(
             "period_index:O", title=say(lang, "weeks later", "之后第几周"), axis=alt.Axis(labelAngle=0, orient="top")
@@ -444,12 +482,9 @@ def retention_picture(analysis: Analysis) -> alt.LayerChart | None:
         alt.Tooltip("paid_amount:Q", title=say(lang, "paid", "实付"), format=",.0f"),
     ]
     cell = base.mark_rect(stroke="white", strokeWidth=1, strokeOpacity=0.3).encode(
-        color=alt.Color("retention_rate:Q", legend=None, scale=alt.Scale(scheme="blues", domainMin=0)), tooltip=tips
+        color=alt.Color("retention_rate:Q", legend=None, scale=alt.Scale(range=_CELLS, domainMin=0)), tooltip=tips
     )
-    number = base.mark_text(fontSize=10).encode(
-        text="text:N",
-        color=alt.condition(alt.datum.retention_rate > middle, alt.value("#ffffff"), alt.value("#1c2127")),
-    )
+    number = base.mark_text(fontSize=10, color=_CELL_INK).encode(text="text:N")
     sums = table[(table["channel"] == ALL) & (table["unit"] == "week") & table["cohort_date"].isna()]
     first = sums[sums["period_index"] == 1].iloc[0]
     title = say(
@@ -566,7 +601,9 @@ def price_picture(analysis: Analysis) -> alt.FacetChart | None:
         base.mark_point(filled=True, size=40, opacity=1).encode(x="share:Q", tooltip=tips),
     ]
     found = next((one for one in analysis.findings if one.name == "looks_dearer_than_buys"), None)
-    title = found.text if found else say(lang, "Users buy at the prices they look at", "用户浏览与购买的价格带接近")
+    title = (
+        found.text if found else say(lang, "No channel clearly buys cheaper than it looks", "没有渠道明显“看贵买便宜”")
+    )
     told = say(
         lang,
         "share of each quarter of products by price, among products viewed and bought; lines: intervals. ",

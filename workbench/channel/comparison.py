@@ -18,7 +18,7 @@ from workbench.channel.wishes import Wishes
 from workbench.contract import UNKNOWN
 from workbench.errors import ParameterError
 from workbench.language import Language
-from workbench.metrics.funnel import Count
+from workbench.metrics.funnel import Count, End
 from workbench.metrics.orders import paid_in_period, paid_orders
 from workbench.metrics.population import (
     USER_COLUMNS,
@@ -65,6 +65,7 @@ def compare_channels(
     hold: str | None = None,
     count: Count = "users",
     breakdown: str | None = None,
+    breakdown_at: End = "first",
     repurchase_days: Sequence[int] = (30, 60, 90),
     standardise_by: Sequence[str] = ("age_group",),
     baseline: str | None = None,
@@ -96,13 +97,17 @@ def compare_channels(
     funnel_steps, window_hours, step_window_hours, hold, count
         Events in order (``name?`` optional, ``!name`` excluded), the longest time from the first to the last of them
         and from each to the next (None: no limit of its own), a column of events that must have one value through all
-        steps (such as ``product_id``), and whether ``users`` or ``sessions`` count.
-    breakdown
-        Column of users or events to break the funnel down by; of events the value at the first step counts.
+        steps (such as ``product_id``: events that carry an order in its place hold the products of the order's lines),
+        and whether ``users`` or ``sessions`` count. The first step lies in the period, later ones are followed to the
+        end of the data.
+    breakdown, breakdown_at
+        Column of users or events to break the funnel down by; of events the value at the ``first`` or the ``last``
+        required step that the user gets to.
     repurchase_days
         Windows after the first paid order in which another counts, and after the first visit for what users pay.
     standardise_by
-        Columns of users that describe the audience as of acquisition; null is a group of its own. Empty: no comparison.
+        Columns of users that describe the audience as of acquisition; null is a group of its own. Empty, or none of them
+        there: gaps are tested and not split.
     baseline
         Channel to compare with; None: all users together, the channel itself among them.
     min_users
@@ -138,6 +143,7 @@ def compare_channels(
         hold=hold,
         count=count,
         breakdown=breakdown,
+        breakdown_at=breakdown_at,
     )
     shop.require("channel_comparison", "orders", "users")
     if channel_basis != "acquisition" and not shop.has("events", "channel"):
@@ -165,9 +171,10 @@ def compare_channels(
     channels = scorecard["channel"].tolist()
     audience = audience_of(cells, channels, columns)
     check_baseline(baseline, audience.channels)
-    adjusted, split = adjusted_table(audience, baseline, confidence_level)
+    ranked = scorecard.loc[scorecard["unranked_reason"].isna(), "channel"]
+    adjusted, split = adjusted_table(audience, baseline, confidence_level, ranked.tolist())
     converted = sums.groupby("channel")["converted_count"].sum()
-    ranked = scorecard if is_fixed else scorecard.head(0)
+    shared = None if is_fixed else audience  # a user may count under several channels
     followed = channels if is_fixed else _acquiring(shop, members)
     if population == "new":
         acquired, own_sums = members, sums if is_fixed else None
@@ -183,8 +190,8 @@ def compare_channels(
         "channel_scorecard": scorecard,
         "channel_adjusted": adjusted,
         "channel_mix": mix_table(audience, baseline, split, confidence_level),
-        "channel_pairs": pairs_table(ranked, converted, confidence_level),
-        "channel_funnel": funnel,
+        "channel_pairs": pairs_table(scorecard, converted, confidence_level, shared),
+        "channel_funnel": funnel.table,
         "channel_prices": price_table(shop, members, paid, period, followed, confidence_level),
         "channel_repurchase": repurchase_table(exits, followed, last_day, min_users, confidence_level),
         "channel_retention": retention_table(shop, acquired, paid, period, followed, confidence_level),
@@ -194,7 +201,17 @@ def compare_channels(
         "channel_payback": payback,
     }
     asked_for = Wishes(
-        population, channel_basis, conversion_days, tuple(repurchase_days), tuple(columns), baseline, min_users
+        population,
+        channel_basis,
+        conversion_days,
+        tuple(repurchase_days),
+        tuple(columns),
+        baseline,
+        min_users,
+        confidence_level,
+        count,
+        breakdown_at,
+        asked.rules.optional if asked.rules else (),
     )
     return Analysis(
         name="channel_comparison",
@@ -202,9 +219,16 @@ def compare_channels(
         period=period,
         tables=tables,
         headline=channel_headline(tables, period, asked_for, lang, paid_count),
-        findings=channel_findings(tables, asked_for, lang, confidence_level),
+        findings=channel_findings(tables, asked_for, lang),
         notes=channel_notes(
-            shop, lang, asked_for, tables, asked, [one for one in standardise_by if one not in columns], mixed_sessions
+            shop,
+            lang,
+            asked_for,
+            tables,
+            asked,
+            funnel,
+            [one for one in standardise_by if one not in columns],
+            mixed_sessions,
         ),
         flags=shop.flags(period, lang, has_orders=bool(paid_count)),
     )
@@ -291,9 +315,10 @@ def _scorecard(
         converted = ratio_by_bucket(wide["converted_count"], wide["eligible_count"], confidence_level=confidence_level)
     card["conversion_rate"], card["ci_lower"], card["ci_upper"] = converted.estimate, converted.lower, converted.upper
     counts = exits.drop(columns=["exit_day", "is_repurchase"]).groupby("channel").sum()
+    returns = repurchase_columns(counts.reindex(card.index).astype(float), days, confidence_level)
     if basis != "acquisition":
-        counts = counts.head(0)  # buyers are followed by the channel that acquired them
-    card = card.join(repurchase_columns(counts.reindex(card.index).astype(float), days, confidence_level))
+        returns[:] = float("nan")  # buyers are followed by the channel that acquired them
+    card = card.join(returns)
     card["spend_amount"] = spend.reindex(card.index)
     if population == "new" and basis == "acquisition":
         card["cost_per_new_user"] = divide(card["spend_amount"], card["user_count"])

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from workbench.channel.funnel import ChannelFunnel
+from workbench.channel.funnel import SESSION_CHANNEL, ChannelFunnel, FunnelCounts
 from workbench.channel.wishes import Wishes
-from workbench.language import Language, format_count, say
+from workbench.language import Language, format_count, format_rate, say
+from workbench.period import HOUR_MS
 from workbench.source.shop import Shop
+from workbench.stats.resampling import MINIMUM_OWN
 
 
 def channel_notes(
@@ -16,6 +18,7 @@ def channel_notes(
     wishes: Wishes,
     tables: Mapping[str, pd.DataFrame],
     asked: ChannelFunnel,
+    counted: FunnelCounts,
     missing: Sequence[str],
     mixed_sessions: int,
 ) -> tuple[str, ...]:
@@ -28,8 +31,7 @@ def channel_notes(
     mixed_sessions
         Sessions that name more than one channel.
     """
-    scorecard, funnel, absent = tables["channel_scorecard"], tables["channel_funnel"], asked.absent
-    conversion_days = wishes.conversion_days
+    scorecard, conversion_days = tables["channel_scorecard"], wishes.conversion_days
     notes = [
         say(
             lang,
@@ -38,6 +40,7 @@ def channel_notes(
             "各渠道受众不同，渠道之间的差异并不等于渠道本身的作用。可测受众所解释的部分也并非因果：未测量的方面同样可能不同。",
         ),
         *_basis_notes(wishes, lang, mixed_sessions),
+        *_pair_notes(tables["channel_pairs"], wishes, lang),
         *_window_notes(wishes, scorecard, lang),
         *_audience_notes(shop, wishes, tables["channel_adjusted"], missing, lang),
     ]
@@ -74,30 +77,7 @@ def channel_notes(
                 "订单没有金额，金额列为空；补充 gross_amount 后可见。",
             )
         )
-    if not shop.has("events"):
-        notes.append(
-            say(
-                lang,
-                "No events: the funnel is off. Add events to see where each channel loses users.",
-                "没有 events 表，漏斗关闭；补充后可见各渠道在何处流失。",
-            )
-        )
-    elif funnel.empty:
-        notes.append(
-            say(
-                lang,
-                "No event of the funnel's steps by these users in the period: the funnel is empty.",
-                "期内这些用户没有漏斗步骤的事件，漏斗为空。",
-            )
-        )
-    if absent:
-        notes.append(
-            say(
-                lang,
-                f"The source never records {', '.join(absent)}: left out of the funnel.",
-                f"数据源从未记录 {'、'.join(absent)}，漏斗中略去。",
-            )
-        )
+    notes += _funnel_notes(shop, asked, counted, lang)
     if shop.has_money and not shop.has("orders", "refund_amount"):
         notes.append(
             say(lang, "orders carry no refund_amount: refunds count as 0.", "orders 没有 refund_amount，退款按 0 计。")
@@ -124,7 +104,87 @@ def channel_notes(
             )
         )
     notes += _spend_notes(tables["channel_economics"], lang)
+    notes += _elapsed_notes(wishes, lang)
     return tuple(notes)
+
+
+def _funnel_notes(shop: Shop, asked: ChannelFunnel, counted: FunnelCounts, lang: Language) -> list[str]:
+    if not shop.has("events"):
+        return [
+            say(
+                lang,
+                "No events: the funnel is off. Add events to see where each channel loses users.",
+                "没有 events 表，漏斗关闭；补充后可见各渠道在何处流失。",
+            )
+        ]
+    notes = []
+    if counted.table.empty:
+        notes.append(
+            say(
+                lang,
+                "No event of the funnel's steps by these users in the period: the funnel is empty.",
+                "期内这些用户没有漏斗步骤的事件，漏斗为空。",
+            )
+        )
+    if asked.absent:
+        notes.append(
+            say(
+                lang,
+                f"The source never records {', '.join(asked.absent)}: left out of the funnel.",
+                f"数据源从未记录 {'、'.join(asked.absent)}，漏斗中略去。",
+            )
+        )
+    rules = asked.rules
+    if rules is None or counted.table.empty:
+        return notes
+    if counted.waiting_count:
+        share = format_rate(counted.waiting_count / counted.started_count)
+        hours = f"{rules.window_ms / HOUR_MS:g}"
+        notes.append(
+            say(
+                lang,
+                f"Of {format_count(counted.started_count)} users who begin the funnel, {format_count(counted.waiting_count)} "
+                f"({share}) began less than {hours} hours before the end of the data: their later steps may still come.",
+                f"进入漏斗的 {format_count(counted.started_count)} 名用户中，{format_count(counted.waiting_count)} 名（{share}）"
+                f"距数据末不足 {hours} 小时，之后的步骤可能尚未发生。",
+            )
+        )
+    if asked.ordered:
+        notes.append(
+            say(
+                lang,
+                f"Events without a product of their own hold the products of their order's lines: {', '.join(asked.ordered)}.",
+                f"自身不带商品的事件按其订单明细的商品计：{'、'.join(asked.ordered)}。",
+            )
+        )
+    if rules.breakdown is not None:
+        column = "channel" if rules.breakdown == SESSION_CHANNEL else rules.breakdown
+        end, end_zh = ("first", "第一个") if rules.breakdown_at == "first" else ("last", "最后一个")
+        notes.append(
+            say(
+                lang,
+                f"The funnel is broken down by the {column} of the {end} required step of the chain that gets furthest.",
+                f"漏斗按到达最远的链条中{end_zh}必要步骤的 {column} 拆分。",
+            )
+        )
+    return notes
+
+
+def _elapsed_notes(wishes: Wishes, lang: Language) -> list[str]:
+    """Why numbers of longer windows may lie below those of shorter ones."""
+    if len(wishes.repurchase_days) < 2:
+        return []
+    days = sorted(wishes.repurchase_days)
+    return [
+        say(
+            lang,
+            f"Repurchase and paid amounts within {days[0]} and within {days[-1]} days are of different users: each counts "
+            "those whose days have elapsed, the longer window fewer and earlier ones. So the longer may show the smaller "
+            "number; compare channels within one window.",
+            f"{days[0]} 天与 {days[-1]} 天的复购和实付统计的用户不同：各只计已满该天数的用户，窗口越长，用户越少、越早。"
+            "因此较长窗口的数值可能更小；请在同一窗口内比较渠道。",
+        )
+    ]
 
 
 def _unknown(scorecard: pd.DataFrame) -> float:
@@ -160,8 +220,9 @@ def _basis_notes(wishes: Wishes, lang: Language, mixed_sessions: int) -> list[st
         say(
             lang,
             f"channel_basis {basis}: orders are credited, {rule}{reach}. A user counts under every channel through which "
-            "the user came, so users of channels do not add up and pairs of channels are not tested.",
-            f"channel_basis {basis}：订单功劳{rule}{reach}。用户计入其到访的每个渠道，因此各渠道用户数不可相加，也不做渠道两两检验。",
+            "the user came, so users of channels do not add up; pairs of channels are compared by buckets of users, who "
+            "may count on both sides.",
+            f"channel_basis {basis}：订单功劳{rule}{reach}。用户计入其到访的每个渠道，因此各渠道用户数不可相加；渠道两两比较按用户分桶进行，同一用户可同时计入双方。",
         ),
         say(
             lang,
@@ -178,6 +239,22 @@ def _basis_notes(wishes: Wishes, lang: Language, mixed_sessions: int) -> list[st
             )
         )
     return notes
+
+
+def _pair_notes(pairs: pd.DataFrame, wishes: Wishes, lang: Language) -> list[str]:
+    """Pairs that are listed and not tested, where users may count under several channels."""
+    untested = int(pairs["p_value"].isna().sum())
+    if wishes.channel_basis == "acquisition" or not untested:
+        return []
+    return [
+        say(
+            lang,
+            f"Too few buyers, or too few others, to compare: {format_count(untested)} of {format_count(len(pairs))} pairs of "
+            f"channels have no test ({MINIMUM_OWN} of each are needed on both sides).",
+            f"买家或未买者太少，无法比较：{format_count(len(pairs))} 对渠道中 {format_count(untested)} 对没有检验"
+            f"（双方各需 {MINIMUM_OWN} 名）。",
+        )
+    ]
 
 
 def _window_notes(wishes: Wishes, scorecard: pd.DataFrame, lang: Language) -> list[str]:
@@ -216,6 +293,14 @@ def _audience_notes(
                 lang,
                 f"users carry no {named}: the audience is compared without. Add it to see how much of a gap it explains.",
                 f"users 没有 {named}，受众比较不含该列；补充后可见它解释多少差距。",
+            )
+        )
+    if not wishes.standardise_by and len(adjusted):
+        notes.append(
+            say(
+                lang,
+                "Nothing describes the audience: how much of a gap it explains is unknown, and the split is empty.",
+                "没有描述受众的列：受众能解释多少差距未知，拆分为空。",
             )
         )
     if wishes.standardise_by and len(adjusted):

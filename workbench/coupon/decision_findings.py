@@ -195,8 +195,8 @@ def _money(row: dict, decisions: pd.DataFrame, lang: Language) -> list[Finding]:
     key = {"coupon_id": row["coupon_id"], "experiment_id": row["experiment_id"], "variant": row["variant"]}
     found = []
     if row["cannibalisation_rate"] == row["cannibalisation_rate"]:
-        span = format_interval(row["cannibalisation_ci_lower"], row["cannibalisation_ci_upper"]).replace("-", "−")
-        rate = format_rate(row["cannibalisation_rate"]).replace("-", "−")
+        span = format_interval(row["cannibalisation_ci_lower"], row["cannibalisation_ci_upper"], lang)
+        rate = format_rate(row["cannibalisation_rate"])
         test = f"{row['experiment_id']}, {row['variant']}"
         if row["cannibalisation_ci_lower"] > 1:
             text = say(

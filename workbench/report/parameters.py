@@ -1,6 +1,7 @@
 """The parameters of a notebook: read from its tagged cell, checked before anything runs."""
 
 import ast
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ from workbench.period import parse_date, zone
 
 _SCALARS: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool}
 _WORDS = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
+_MANY = {"str": "texts", "int": "whole numbers", "float": "numbers", "bool": "true or false"}
+_EXAMPLES = {"str": ["a", "b"], "int": [7, 30], "float": [0.25, 0.75], "bool": [True, False]}
 _UNIT = re.compile(r"\s*\[([^\[\]]+)\]\s*$")
+_SUCH_AS = re.compile(r"such as ([^\s;,()]+)")
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,20 @@ class ParameterSpec:
     @property
     def allowed(self) -> str:
         """What may be given, in words."""
-        return _allowed(self.kind)
+        return _allowed(self.kind, self.list_example)
+
+    @property
+    def list_example(self) -> str:
+        """A list as one would type it: the default, one that the help tells of, or letters and numbers."""
+        if isinstance(self.default, list) and self.default:
+            return json.dumps(self.default, ensure_ascii=False)
+        parts = [part.__args__[0] for part in _parts(self.kind) if _is(part, list)]
+        if not parts:
+            return ""
+        told = _SUCH_AS.search(self.help)
+        if told and parts[0] is str:
+            return json.dumps([told[1]], ensure_ascii=False)
+        return json.dumps(_EXAMPLES.get(getattr(parts[0], "__name__", ""), list(getattr(parts[0], "__args__", ("a",)))))
 
 
 def read_parameters(source: str, notebook: str) -> tuple[ParameterSpec, ...]:
@@ -77,7 +94,8 @@ def check_parameters(specs: tuple[ParameterSpec, ...], given: Mapping[str, objec
     Returns
     -------
     dict
-        Every parameter of the notebook in its order, defaults filled in.
+        Every parameter of the notebook in its order, defaults filled in; one text where a list of texts is wanted
+        is a list of one.
 
     Raises
     ------
@@ -90,14 +108,28 @@ def check_parameters(specs: tuple[ParameterSpec, ...], given: Mapping[str, objec
     for spec in specs:
         values[spec.name] = spec.default
         if spec.name in given:
-            value = given[spec.name]
-            values[spec.name] = value.isoformat() if type(value) is date else value
+            values[spec.name] = _as_typed(spec, given[spec.name])
             faults += _faults_of_value(spec, values[spec.name])
     if not faults:
         faults += _faults_between(values)
     if faults:
         raise ParameterError(f"{notebook}: {' '.join(faults)}")
     return values
+
+
+def _as_typed(spec: ParameterSpec, value: object) -> object:
+    """The value as meant: a day as its text, one text as a list of one where only a list of texts fits."""
+    if type(value) is date:
+        return value.isoformat()
+    parts = _parts(spec.kind)
+    is_one_of = isinstance(value, str) and str not in parts and not any(_is(part, Literal) for part in parts)
+    if is_one_of and any(_is(part, list) and _is_text(part.__args__[0]) for part in parts):
+        return [value]
+    return value
+
+
+def _is_text(kind: Any) -> bool:
+    return kind is str or (_is(kind, Literal) and all(isinstance(one, str) for one in kind.__args__))
 
 
 def _is_passed_over(node: ast.stmt) -> bool:
@@ -155,22 +187,32 @@ def _is(kind: Any, *origins: Any) -> bool:
     return getattr(kind, "__origin__", None) in origins
 
 
-def _allowed(kind: Any) -> str:
+def _allowed(kind: Any, list_example: str) -> str:
     words = []
     for part in _parts(kind):
         if _is(part, Literal):
-            words += [f'"{choice}"' if isinstance(choice, str) else str(choice) for choice in part.__args__]
+            words += _choices(part)
         elif _is(part, list):
-            words.append(f"a list such as [a, b], each {_allowed(part.__args__[0])}")
+            one = part.__args__[0]
+            many = (
+                f"of {_MANY[one.__name__]}" if one in _SCALARS.values() else f"with any of {', '.join(_choices(one))}"
+            )
+            words.append(f"a list {many} such as {list_example}")
         else:
             words.append("null" if part is NoneType else _WORDS[part.__name__])
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
+def _choices(kind: Any) -> list[str]:
+    return [f'"{choice}"' if isinstance(choice, str) else str(choice) for choice in kind.__args__]
+
+
 def _shown(value: object) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    """The value as one types it: [7, null], not Python's [7, None]."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError):
+        return str(value)
 
 
 def _unknown(name: str, by_name: Mapping[str, ParameterSpec]) -> str:
@@ -186,9 +228,12 @@ def _faults_of_value(spec: ParameterSpec, value: object) -> list[str]:
     try:
         TypeAdapter(spec.kind, config=config).validate_python(value)
     except ValidationError:
-        choices = [one for part in _parts(spec.kind) if _is(part, Literal) for one in part.__args__]
-        hint = nearest(value, [str(one) for one in choices]) if isinstance(value, str) and choices else ""
-        return [f"{spec.name} is {_shown(value)}{hint or '.'} Allowed: {spec.allowed}."]
+        kinds = [part.__args__[0] if _is(part, list) else part for part in _parts(spec.kind)]
+        choices = [str(one) for kind in kinds if _is(kind, Literal) for one in kind.__args__]
+        wrong = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
+        hint = next((nearest(one, choices) for one in wrong if one not in choices), "") if choices else ""
+        typed = f" On the command line: -p '{spec.name}={spec.list_example}'." if spec.list_example else ""
+        return [f"{spec.name} is {_shown(value)}{hint or '.'} Allowed: {spec.allowed}.{typed}"]
     try:
         return _faults_of_meaning(spec, value)
     except ParameterError as error:

@@ -67,7 +67,7 @@ def plain_value(value: object) -> str | int | float | bool | None:
     if isinstance(value, bool | int):
         return value
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return value + 0.0 if math.isfinite(value) else None  # -0.0 + 0.0 is 0.0
     if isinstance(value, datetime):
         is_day = value.tzinfo is None and value.time() == datetime.min.time()
         return value.date().isoformat() if is_day else value.isoformat()

@@ -1,5 +1,6 @@
 """What a notebook shows of an analysis: the first screen, tables, findings, data, definitions, limits."""
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from html import escape
@@ -15,10 +16,20 @@ from workbench.period import zone
 from workbench.report.block import CHART_PLACE, Block, link
 from workbench.report.shop import OpenShop
 from workbench.report.table import format_column, html_table
-from workbench.report.words import column_label, column_unit, metrics_of
+from workbench.report.words import (
+    column_heading,
+    column_label,
+    column_unit,
+    column_units,
+    column_words,
+    columns_shown,
+    metrics_of,
+    told_codes,
+)
 
 MOST_ROWS = 200
 """A report shows so many rows of a table; all are in the CSV file beside it. A mail attachment must stay small."""
+_RANGE = re.compile(r"\d+-\d")
 EVIDENCE = {
     "randomized": ("randomized test", "随机实验"),
     "observed": ("observed, not tested", "观察所得，未经实验"),
@@ -52,8 +63,17 @@ def first_screen(analysis: Analysis, chart: Any = None) -> Block:
     return Block("first-screen", html, "\n".join(lines), chart)
 
 
-def show_table(analysis: Analysis, name: str) -> Block:
+def show_table(analysis: Analysis, name: str, *, empty: str | None = None) -> Block:
     """Show the first rows of a table of the analysis, its columns named and written as the glossary says.
+
+    Parameters
+    ----------
+    analysis
+        The finished analysis.
+    name
+        Name of the table.
+    empty
+        What to say where it has no rows; None for what the glossary says of the table.
 
     Raises
     ------
@@ -64,8 +84,10 @@ def show_table(analysis: Analysis, name: str) -> Block:
         hint = nearest(name, analysis.tables, ".")
         raise ParameterError(f'show_table: there is no table "{name}"{hint} Allowed: {", ".join(analysis.tables)}.')
     frame, lang = analysis.tables[name], analysis.lang
-    empty = say(lang, "No rows in this period.", "本期没有数据行。")
-    html = f"<p>{empty}</p>" if frame.empty else _frame(frame.head(MOST_ROWS), name, lang)
+    if frame.empty:
+        why = empty or _why_empty(name, lang)
+        return Block("table", f'<div class="wb-block" id="table-{escape(name)}"><p>{escape(why)}</p></div>', why)
+    html = _frame(frame.head(MOST_ROWS), name, lang)
     left = len(frame) - MOST_ROWS
     if left > 0:
         rest = say(
@@ -75,6 +97,12 @@ def show_table(analysis: Analysis, name: str) -> Block:
         )
         html += f'<p class="wb-source">{escape(rest)}</p>'
     return Block("table", f'<div class="wb-block" id="table-{escape(name)}">{html}</div>', frame.to_string(index=False))
+
+
+def _why_empty(table: str, lang: Language) -> str:
+    known, words = metric(table), column_label(table, lang)
+    none = say(lang, f"{words}: the data give no row for these days.", f"{words}：这些日期的数据得不出任何一行。")
+    return (known.empty(lang) if known else "") or none
 
 
 def show_chart(analysis: Analysis, chart: Any) -> Any:
@@ -130,6 +158,7 @@ def show_definitions(analysis: Analysis) -> Block:
             (say(lang, "Formula", "公式"), one.formula(lang)),
             (say(lang, "Window", "窗口"), one.window(lang)),
             (say(lang, "Of", "分母"), one.denominator(lang)),
+            (say(lang, "In the CSV", "CSV 中"), told_codes(one.id, analysis.tables, lang)),
         ]
         body = "".join(f"<span><b>{escape(name)}</b> {escape(text)}</span>" for name, text in facts if text)
         items.append(f'<dt id="def-{escape(one.id)}">{escape(one.name(lang))}</dt><dd>{body}</dd>')
@@ -181,17 +210,39 @@ def _reads_as_number(column: list[str]) -> bool:
 
 
 def _frame(frame: pd.DataFrame, table: str, lang: Language) -> str:
-    units = [column_unit(str(name), table) for name in frame.columns]
-    defined = [metric(str(name), table) for name in frame.columns]
-    numeric = [pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype) for dtype in frame.dtypes]
+    names = columns_shown(frame, table)
+    defined = [metric(name, table) for name in names]
+    cells = [
+        format_column(
+            frame[name],
+            column_unit(name, table),
+            lang,
+            column_words(name, lang, table),
+            column_units(frame, name, table),
+        )
+        for name in names
+    ]
+    numeric = [
+        _is_number(frame[name]) or (number > 0 and _reads_as_number(texts) and not _holds_days(texts))
+        for number, (name, texts) in enumerate(zip(names, cells, strict=True))
+    ]
     return html_table(
-        [column_label(str(name), lang, table) for name in frame.columns],
-        [format_column(frame[name], unit, lang) for name, unit in zip(frame.columns, units, strict=True)],
+        [column_heading(name, lang, table) for name in names],
+        cells,
         numeric,
         caption=column_label(table, lang),
         lang=lang,
         targets=[f"def-{one.id}" if one else "" for one in defined],
     )
+
+
+def _is_number(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def _holds_days(texts: list[str]) -> bool:
+    """Whether the texts of a column are days or ranges such as 18-24, which are names."""
+    return any(_RANGE.match(text) for text in texts)
 
 
 def _cell_words(cell: Any, lang: Language) -> str:

@@ -1,11 +1,12 @@
 """Tables of a report: numbers as people read them, in HTML that a screen reader can follow."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 import pandas as pd
 
-from workbench.language import Language, format_count, format_rate, say
+from workbench.language import Language, format_count, format_hours, format_rate, say, with_minus
 from workbench.report.block import link
 
 LONG_TABLE = 30
@@ -14,40 +15,85 @@ LONGEST_ON_ONE_LINE = 26
 Unit = str
 UNIT_BY_ENDING = {
     "_rate": "rate", "_share": "rate", "_amount": "amount", "_revenue": "amount", "_value": "amount",
-    "_count": "count", "_credit": "number", "_hours": "number", "_days": "number",
+    "_count": "count", "_credit": "number", "_hours": "hours", "_days": "number",
 }  # fmt: skip
 
 
-def format_column(values: pd.Series, unit: Unit, lang: Language) -> list[str]:
-    """Write a column in its unit: rates as per cent, money and counts with thousands separators.
+def format_column(
+    values: pd.Series, unit: Unit, lang: Language, words: Mapping[str, str] | None = None, units: Sequence[Unit] = ()
+) -> list[str]:
+    """Write a column in its unit: rates as per cent, their differences as points, money with thousands separators.
+
+    Parameters
+    ----------
+    values
+        The column.
+    unit
+        As in the glossary.
+    lang
+        Language of words.
+    words
+        What codes say; other texts stay as they are.
+    units
+        For each row its unit, where rows have different ones; points then say so in the cell.
 
     Examples
     --------
     >>> format_column(pd.Series([0.25, None]), "rate", "en"), format_column(pd.Series([1234.5]), "amount", "en")
     (['25.0%', '–'], ['1,234'])
+    >>> format_column(pd.Series([-0.021]), "points", "en"), format_column(pd.Series([1e-9]), "p_value", "en")
+    (['−2.1'], ['< 0.0001'])
     """
     if isinstance(values.dtype, pd.DatetimeTZDtype) or pd.api.types.is_datetime64_dtype(values.dtype):
         return ["–" if pd.isna(value) else _day_or_instant(value) for value in values]
     if pd.api.types.is_bool_dtype(values.dtype):
         return [_yes_no(value, lang) for value in values]
     if not pd.api.types.is_numeric_dtype(values.dtype):
-        return [_text(value, lang) for value in values]
-    write = _number_writer(values, unit)
-    return ["–" if pd.isna(value) else write(float(value)).replace("-", "−") for value in values]
+        texts = [_text(value, lang) for value in values]
+        return [words.get(text, text) for text in texts] if words else texts
+    if units:
+        return [_by_row(value, own, lang) for value, own in zip(values, units, strict=True)]
+    write = _number_writer(values, unit, lang)
+    return ["–" if pd.isna(value) else write(float(value)) for value in values]
 
 
-def _number_writer(values: pd.Series, unit: Unit) -> Callable[[float], str]:
-    if unit == "rate":
-        return format_rate
+def _by_row(value: float, unit: Unit, lang: Language) -> str:
+    """Write a number among others of other units; so that those of one unit line up, its digits are fixed."""
+    if pd.isna(value):
+        return "–"
+    if unit == "points":
+        return with_minus(100 * value, 2) + say(lang, " points", " 个百分点")
+    return format_rate(value, 2) if unit == "rate" else _number_writer(pd.Series([value]), unit, lang)(float(value))
+
+
+def _number_writer(values: pd.Series, unit: Unit, lang: Language) -> Callable[[float], str]:
+    largest = float(values.abs().max()) if values.notna().any() else 0.0
+    if unit in ("rate", "points"):
+        digits = 1 if largest >= 0.01 or largest == 0 else 2 if largest >= 0.001 else 3
+        if unit == "rate":
+            return lambda value: format_rate(value, digits)
+        return lambda value: with_minus(100 * value, digits)
+    if unit == "change":
+        return lambda value: f"{with_minus(100 * value, 0 if abs(value) >= 10 else 1, signed=True)}%"
+    if unit == "p_value":
+        return lambda value: "< 0.0001" if value < 0.0001 else with_minus(value, 4 if value < 0.01 else 3)
+    if unit == "hours":
+        return lambda value: format_hours(value, lang)
     if unit == "count":
         return format_count
-    largest = float(values.abs().max()) if values.notna().any() else 0.0
     whole = bool((values.dropna() % 1 == 0).all()) and unit != "amount"
     if unit == "amount" or whole or largest == 0:
         digits = 0 if whole or largest >= 1000 or largest == 0 else 2
-        return lambda value: f"{value:,.{digits}f}"
+        return lambda value: with_minus(value, digits)
     # Plain numbers of one column may be of very different size, such as shares beside money.
-    return lambda value: f"{value:,.{0 if value == 0 or abs(value) >= 1000 else 2 if abs(value) >= 1 else 4}f}"
+    return _plain
+
+
+def _plain(value: float) -> str:
+    size = abs(value)
+    if size < 0.001 and value:
+        return with_minus(value, min(1 - math.floor(math.log10(size)), 12))
+    return with_minus(value, 0 if value == 0 or size >= 1000 else 2 if size >= 1 else 4)
 
 
 def _day_or_instant(value: pd.Timestamp) -> str:

@@ -6,7 +6,9 @@ from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
+from workbench.contract import UNKNOWN
 from workbench.errors import ParameterError
 from workbench.glossary import label
 from workbench.language import Language
@@ -25,6 +27,9 @@ SHOWN_DAYS = 84
 LEAST_SHARE = 0.01
 """Without a minimum of money, alerts of less than this part of a usual week's net sales are left out."""
 _USUAL_WEEKS = 4
+_SPREAD_WEEKS = 26
+_LEAST_MOVED = 8  # periods before that say how a segment moves beside the others
+_RARE = 0.05
 COLUMNS = [
     "rank",
     "grain",
@@ -41,6 +46,22 @@ COLUMNS = [
     "amount",
     "driving_factor",
     "driving_segment",
+]
+WATCHED_COLUMNS = [
+    "grain",
+    "metric_name",
+    "segment",
+    "start_date",
+    "value",
+    "expected_value",
+    "expected_lower",
+    "expected_upper",
+    "least_fall",
+    "least_rise",
+    "history_count",
+    "reason",
+    "metric",
+    "series",
 ]
 HISTORY_COLUMNS = [
     "date",
@@ -59,8 +80,8 @@ class Alerts:
 
     Attributes
     ----------
-    table, history
-        ``sales_alerts`` and ``sales_history``.
+    table, history, watched
+        ``sales_alerts``, ``sales_history`` and ``sales_watched``.
     silent
         Grains (``day``, ``week``) of which nothing could be judged for want of history.
     minimum
@@ -71,6 +92,7 @@ class Alerts:
 
     table: pd.DataFrame
     history: pd.DataFrame
+    watched: pd.DataFrame
     silent: tuple[str, ...]
     minimum: float
     series_count: int
@@ -86,7 +108,8 @@ def annotated_days(written: Sequence[str]) -> frozenset[date]:
 
 def no_alerts() -> Alerts:
     """Where there is nothing to watch."""
-    return Alerts(pd.DataFrame(columns=COLUMNS), pd.DataFrame(columns=HISTORY_COLUMNS), (), float("nan"), 0)
+    table, history, watched = (pd.DataFrame(columns=one) for one in (COLUMNS, HISTORY_COLUMNS, WATCHED_COLUMNS))
+    return Alerts(table, history, watched, (), float("nan"), 0)
 
 
 def find_alerts(
@@ -125,6 +148,7 @@ def find_alerts(
     usual = 7 * float(np.median(daily_net[-8 * 7 :]))
     least = minimum if minimum is not None else max(LEAST_SHARE * usual, 0.0)
     rows: list[dict] = []
+    watched: list[dict] = []
     silent, history, count = [], pd.DataFrame(columns=HISTORY_COLUMNS), 0
     for days, grain in ((7, "week"), (1, "day")):
         cube = cubes[days]
@@ -145,6 +169,7 @@ def find_alerts(
         )
         if np.isnan(found.lower[-judged:]).all():
             silent.append(grain)
+        watched += _watched(cube, found, values, names, judged, grain)
         for period, series in np.argwhere(found.is_alarm):
             if period >= len(values) - judged:
                 rows.append(_alert(cube, found, values, names, period, series, grain, known, excluded))
@@ -157,7 +182,11 @@ def find_alerts(
         table = table.sort_values(["_size", "grain", "start_date", "metric", "_segment"], ignore_index=True)
         table = table.assign(rank=range(1, len(table) + 1))
         table["metric_name"] = [label(one, lang, "sales_alerts") for one in table["metric"]]
-    return Alerts(table.reindex(columns=COLUMNS), history, tuple(silent), least, count)
+    seen = pd.DataFrame(watched)
+    if len(seen):
+        seen["metric_name"] = [label(one, lang, "sales_alerts") for one in seen["metric"]]
+    seen = seen.reindex(columns=WATCHED_COLUMNS)
+    return Alerts(table.reindex(columns=COLUMNS), history, seen, tuple(silent), least, count)
 
 
 @dataclass(frozen=True)
@@ -237,13 +266,11 @@ def _alert(
 def _driver(
     cube: _Cube, period: int, segment: str | None, amount: float, known: Known, excluded: Floats
 ) -> tuple[str | None, str | None]:
-    """Factor and segment that moved most in the alert's direction, against the mean of the weeks before.
+    """The factor that moved most in the alert's direction, and a segment that did beyond its share, if any.
 
-    For a day these are the same weekdays of the four weeks before, for a week the four weeks before; days and weeks with
-    a known reason are passed over.
+    Both against the mean of the periods of ``_usual``.
     """
-    step = 7 // cube.days
-    usual = [one for one in range(period - step, max(period - step * _USUAL_WEEKS, 0) - 1, -step) if not excluded[one]]
+    usual = _usual(cube, period, excluded)
     if not usual:
         return None, segment
     new, old = cube.sums[period], cube.sums[usual].mean(axis=0)
@@ -254,8 +281,71 @@ def _driver(
     factor = names[int(np.argmax(sign * parts))] if (sign * parts).max() > 0 else None
     if segment is not None or len(cube.segments) < 2:
         return factor, segment
-    moved = sign * (new[:, GROSS] - old[:, GROSS])
-    return factor, cube.segments[int(np.argmax(moved))] if moved.max() > 0 else None
+    return factor, _beyond_share(cube, period, sign, excluded)
+
+
+def _usual(cube: _Cube, period: int, excluded: Floats) -> list[int]:
+    """For a day the same weekdays of the four weeks before, for a week these four; not those with a known reason."""
+    step = 7 // cube.days
+    last = max(period - step * _USUAL_WEEKS, 0)
+    return [one for one in range(period - step, last - 1, -step) if not excluded[one]]
+
+
+def _beyond_share(cube: _Cube, period: int, sign: float, excluded: Floats) -> str | None:
+    """The segment that moved beyond its share of what all did, and beyond what it ever does; None where none did.
+
+    What is judged is the change of the segment's share of the gross amount since the weeks before, less where the whole
+    has fallen: shares of few orders move more. It is compared with those of the periods before by Student's t, their
+    spread taken robustly, at 5 % over all segments together.
+    """
+    kept = [one for one, name in enumerate(cube.segments[:MOST_SEGMENTS]) if name != UNKNOWN]
+    gross = cube.sums[:, :, GROSS]
+    found = []
+    for one in range(max(period - _SPREAD_WEEKS * 7 // cube.days, 0), period + 1):
+        before = _usual(cube, one, excluded)
+        if (excluded[one] and one != period) or not before:
+            continue
+        old, new = gross[before].mean(axis=0), gross[one]
+        if old.sum() > 0 and new.sum() > 0:
+            smaller = min(1.0, new.sum() / old.sum()) ** 0.5
+            found.append(smaller * (new / new.sum() - old / old.sum())[kept])
+    if len(found) <= _LEAST_MOVED or not kept:
+        return None
+    past, size = np.array(found[:-1]), np.abs(found[:-1])
+    spread = np.maximum(1.4826 * np.median(size, axis=0), 1.2533 / 2 * size.mean(axis=0))
+    score = np.divide(sign * found[-1], spread, out=np.zeros(len(kept)), where=spread > 0)
+    limit = stats.t.isf(_RARE / len(kept), len(past) - 1)
+    clear = np.where(score > limit, sign * found[-1], 0.0)
+    return cube.segments[kept[int(np.argmax(clear))]] if clear.max() > 0 else None
+
+
+def _watched(
+    cube: _Cube, found: SeriesAlarms, values: Floats, names: list[tuple[str, str | None]], judged: int, grain: str
+) -> list[dict]:
+    """What each series would have had to do for an alert, in the last period that was judged."""
+    rows = []
+    for series, (metric, segment) in enumerate(names):
+        known = np.flatnonzero(~np.isnan(found.lower[-judged:, series])) + len(values) - judged
+        at = int(known[-1]) if len(known) else len(values) - 1
+        expected, lower, upper = (one[at, series] for one in (found.expected, found.lower, found.upper))
+        rows.append(
+            {
+                "grain": grain,
+                "metric": metric,
+                "segment": segment,
+                "series": metric if segment is None else f"{metric} {segment}",
+                "start_date": cube.firsts[at].isoformat(),
+                "value": values[at, series],
+                "expected_value": expected,
+                "expected_lower": lower,
+                "expected_upper": upper,
+                "least_fall": lower / expected - 1 if expected > 0 and lower > 0 else np.nan,
+                "least_rise": upper / expected - 1 if expected > 0 else np.nan,
+                "history_count": at,
+                "reason": found.reason[at, series],
+            }
+        )
+    return rows
 
 
 def _history(cube: _Cube, found: SeriesAlarms, now: Span, values: Floats) -> pd.DataFrame:

@@ -15,7 +15,7 @@ MOST_PRODUCTS, MOST_PAIRS = 60, 100
 """Pairs are counted among so many products, those of most order lines; so many pairs are listed."""
 LOOK_BACK_DAYS = 84
 """What goes together is a habit, not news: a shorter period is filled up with the days before it."""
-LEAST_ORDERS = 2
+LEAST_ORDERS = 5
 """A pair seen in fewer orders is not listed."""
 COLUMNS = [
     "product_id",

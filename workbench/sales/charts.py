@@ -4,9 +4,10 @@ import altair as alt
 import pandas as pd
 
 from workbench.analysis import Analysis
+from workbench.contract import UNKNOWN
 from workbench.language import Language, format_amount, say, wrap
-from workbench.sales.composition import SIGNS
-from workbench.sales.findings import driver
+from workbench.sales.composition import OTHER, SIGNS
+from workbench.sales.findings import driver, factors_moved, rows_of
 from workbench.sales.words import change_text, factor_word
 
 _BLUE, _ORANGE, _GREY = "#1f6fa5", "#d97a06", "#6b6f76"
@@ -89,7 +90,7 @@ def _waterfall_title(analysis: Analysis) -> str:
     factor = driver(analysis.tables)
     lang = analysis.lang
     if factor is None:
-        return say(lang, "From net sales before to now", "净销售额的变化")
+        return say(lang, "No factor moved clearly beyond chance", "没有因素明显超出随机波动")
     word, amount = factor_word(str(factor["factor"]), lang), float(factor["contribution"])
     size = format_amount(abs(amount), lang)
     return say(
@@ -100,18 +101,25 @@ def _waterfall_title(analysis: Analysis) -> str:
 
 
 def segment_picture(analysis: Analysis) -> alt.Chart | None:
-    """What the driving factor did in each segment, with intervals; None where it has no segments."""
+    """What the driving factor (without one, the largest) did in each segment; None where it has no segments."""
     lang = analysis.lang
     factor = driver(analysis.tables)
-    if factor is None:
-        return None
     rows = analysis.tables["sales_contribution"]
-    rows = rows[(rows["factor"] == factor["factor"]) & rows["part"].isin(["traffic", "within"])]
+    by_segment = rows[rows["part"].isin(["traffic", "within"])]
+    if factor is None:
+        every = factors_moved(analysis.tables)
+        every = every[every["factor"].isin(by_segment["factor"])]
+        if every.empty:
+            return None
+        factor = rows_of(every.head(1))[0]
+    rows = by_segment[by_segment["factor"] == factor["factor"]]
     if len(rows) < 2:
         return None
     rows = rows.reindex(rows["contribution"].abs().sort_values(ascending=False).index).head(12)
-    found = next((one for one in analysis.findings if one.name == "driving_segment"), None)
-    title = found.text if found else say(lang, "The driving factor by segment", "主导因素的分组贡献")
+    word = factor_word(str(factor["factor"]), lang)
+    names = ("driving_segment", "no_driving_segment", "no_driving_factor")
+    found = next((one for one in analysis.findings if one.name in names), None)
+    title = found.text if found else say(lang, f"What {word} did by segment", f"{word}的分组贡献")
     base = alt.Chart(rows).encode(
         y=alt.Y("segment:N", sort=rows["segment"].tolist(), title=None, axis=alt.Axis(labelLimit=120))
     )
@@ -126,14 +134,22 @@ def segment_picture(analysis: Analysis) -> alt.Chart | None:
         ],
     )
     rules = base.mark_rule(strokeWidth=2).encode(x="ci_lower:Q", x2="ci_upper:Q")
-    return (bars + rules).properties(
+    ticks = base.mark_tick(color=_GREY, thickness=3, height={"band": 0.9}).encode(x="proportional_contribution:Q")
+    return (bars + rules + ticks).properties(
         width="container",
         height=26 * len(rows),
         title=alt.Title(
             wrap(title),
             anchor="start",
-            subtitle=say(lang, "bars: contribution; lines: intervals. ", "柱为贡献，线为区间。")
-            + analysis.period.words,
+            subtitle=wrap(
+                say(
+                    lang,
+                    f"{word.capitalize()}, by segment. Bars: part of the change; ticks: its share, had all moved alike; lines: "
+                    "intervals. ",
+                    f"{word}按分组。柱为对变化的贡献，刻度为按份额应有的贡献，线为区间。",
+                )
+                + analysis.period.words
+            ),
         ),
     )
 
@@ -146,18 +162,9 @@ def history_picture(analysis: Analysis) -> alt.LayerChart | None:
         return None
     table = table.assign(is_alarm=table["is_alarm"].astype(bool), is_in_period=table["is_in_period"].astype(bool))
     top = 1.25 * float(table[["net_amount", "expected_value"]].max().max())
+    highest = float(table["expected_upper"].max())
     table["expected_upper"] = table["expected_upper"].clip(upper=top)
-    alarms = int((table["is_alarm"] & table["is_in_period"]).sum())
-    is_judged = table.loc[table["is_in_period"], "expected_lower"].notna().any()
-    title = say(lang, "Net sales by day", "每日净销售额")
-    if is_judged:
-        title = say(
-            lang,
-            f"Net sales by day: {alarms or 'none'} of the period beyond what the history explains",
-            f"每日净销售额：本期有 {alarms} 天超出历史可解释的范围"
-            if alarms
-            else "每日净销售额：本期没有超出历史可解释范围的日子",
-        )
+    title = _history_title(analysis)
     x = alt.X("date:T", title=None, axis=alt.Axis(format="%m-%d", tickCount=6))
     base = alt.Chart(table).encode(x=x)
     scale = alt.Scale(domain=[min(0.0, float(table["net_amount"].min())), top], nice=False)
@@ -189,11 +196,43 @@ def history_picture(analysis: Analysis) -> alt.LayerChart | None:
         "dots: days of the period; dashed: expected; band: usual; orange: alerts.",
         "圆点为本期；虚线为预期；色带为常态范围；橙色为预警。",
     )
+    if highest > top:
+        amount = format_amount(highest, lang)
+        subtitle += say(
+            lang,
+            f" The band is cut: its upper end, up to {amount}, lies beyond the picture.",
+            f"色带上端（最高 {amount}）超出图外，已截断。",
+        )
     return alt.LayerChart(layer=layers).properties(
         width="container",
         height=240,
         title=alt.Title(wrap(title), anchor="start", subtitle=wrap(subtitle)),
     )
+
+
+def _history_title(analysis: Analysis) -> str:
+    """How many days are beyond what the history explains, and how many alerts the table holds beside them."""
+    lang = analysis.lang
+    alerts, days = analysis.tables["sales_alerts"], analysis.tables["sales_history"]
+    if not analysis.tables["sales_watched"]["expected_upper"].notna().any():
+        return say(lang, "Net sales by day: too short a history for alerts", "每日净销售额：历史过短，没有预警")
+    drawn = int((days["is_alarm"].astype(bool) & days["is_in_period"].astype(bool)).sum())
+    is_drawn = (alerts["grain"] == "day") & (alerts["metric"] == "net_amount") & alerts["segment"].isna()
+    weeks, others = (int(((alerts["grain"] == one) & ~is_drawn).sum()) for one in ("week", "day"))
+    if not (drawn or weeks or others):
+        return say(lang, "Net sales by day: no alert", "每日净销售额：没有预警")
+    told = [
+        say(
+            lang,
+            f"{drawn or 'no'} {'day' if drawn == 1 else 'days'} beyond what history explains",
+            f"{drawn} 天超出历史可解释的范围",
+        )
+    ]
+    if weeks:
+        told.append(say(lang, f"{weeks} {'alert' if weeks == 1 else 'alerts'} by week", f"按周预警 {weeks} 条"))
+    if others:
+        told.append(say(lang, f"{others} of other series by day", f"其他序列按日预警 {others} 条"))
+    return say(lang, "Net sales by day: ", "每日净销售额：") + say(lang, "; ", "；").join(told)
 
 
 def composition_picture(analysis: Analysis) -> alt.LayerChart | None:
@@ -265,7 +304,7 @@ def ranking_picture(analysis: Analysis, level: str = "category") -> alt.LayerCha
     lang = analysis.lang
     table = analysis.tables["product_ranking"]
     table = table[table["level"] == level].drop_duplicates("member")
-    if table.empty:
+    if table.empty or set(table["member"]) <= {UNKNOWN, OTHER}:
         return None
     table = table.sort_values("net_amount", ascending=False).head(_MOST_BARS + 4)
     table = table.assign(text=[change_text(one) if one == one else "" for one in table["relative_change"]])

@@ -160,6 +160,35 @@ def bounds(
 
     Notes
     -----
+    Student's t around the estimate with the error of ``jackknife``.
+    """
+    return jackknife(now, before, measure).bounds(confidence_level)
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """Estimates with their standard errors (NaN where one does not vary) and the degrees of freedom of Student's t."""
+
+    estimate: Floats
+    error: Floats
+    degrees: int
+
+    def bounds(self, confidence_level: float) -> tuple[Floats, Floats]:
+        """Lower and upper bound of each estimate."""
+        half = stats.t.ppf(0.5 + confidence_level / 2, self.degrees) * self.error
+        return self.estimate - half, self.estimate + half
+
+    @property
+    def p_value(self) -> Floats:
+        """Of an estimate of 0, two-sided; NaN where there is no error."""
+        return 2 * stats.t.sf(np.abs(self.estimate) / self.error, self.degrees)
+
+
+def jackknife(now: Floats, before: Floats | None, measure: Callable[[Floats, Floats | None], Floats]) -> Estimated:
+    """What a function makes of the sums of one or two spans, and its error; arguments as in ``bounds``.
+
+    Notes
+    -----
     Delete-one-bucket jackknife with Student's t on (buckets with anybody - 1) degrees, the rest scaled up so that totals
     count as drawn too: who comes is as random as what they do. For the difference of two totals this is the plain
     variance of the buckets' differences.
@@ -175,9 +204,7 @@ def bounds(
     filled = int(((now != 0).any(axis=axes) | (False if before is None else (before != 0).any(axis=axes))).sum())
     middle = deleted.mean(axis=0)
     error = np.sqrt((buckets - 1) / buckets * ((deleted - middle) ** 2).sum(axis=0))
-    error = np.where((error > 1e-12) & (filled >= 2), error, np.nan)
-    half = stats.t.ppf(0.5 + confidence_level / 2, max(filled - 1, 1)) * error
-    return estimate - half, estimate + half
+    return Estimated(estimate, np.where((error > 1e-12) & (filled >= 2), error, np.nan), max(filled - 1, 1))
 
 
 def has_enough(*spans: Sums) -> bool:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from workbench.analysis import Cell, Finding
 from workbench.contract import UNKNOWN
-from workbench.language import Language, format_amount, format_count, format_interval, format_rate, say
+from workbench.language import Language, format_amount, format_count, format_rate, say
 from workbench.sales.contribution import OTHER
 from workbench.sales.words import change_text, factor_word, figure_text, segment_word
 
@@ -31,28 +31,63 @@ def largest_row(table: pd.DataFrame, column: str, sign: float = 1.0) -> Row:
     return rows_of(table.iloc[[int((sign * table[column]).fillna(-float("inf")).argmax())]])[0]
 
 
+def factors_moved(tables: Tables) -> pd.DataFrame:
+    """The rows of the factors, discounts and refunds, largest first; empty without a comparison."""
+    rows = tables["sales_contribution"]
+    rows = rows[rows["part"] == "factor"]
+    return rows.reindex(rows["contribution"].abs().sort_values(ascending=False, kind="stable").index)
+
+
+def is_net_clear(tables: Tables) -> bool:
+    """Whether the interval of the change of net sales excludes 0."""
+    net = period_figures(tables)["net_amount"]
+    return bool(net["change_ci_lower"] > 0 or net["change_ci_upper"] < 0)
+
+
 def driver(tables: Tables) -> Row | None:
-    """The factor that moved net sales most in the direction in which they went; None without a comparison."""
-    factors = tables["sales_contribution"]
-    factors = factors[factors["part"] == "factor"]
-    if factors.empty or not abs(factors["contribution"].sum()) >= 0.005:
-        return None
-    sign = 1.0 if factors["contribution"].sum() > 0 else -1.0
-    return largest_row(factors, "contribution", sign)
+    """The factor that moved net sales most beyond chance, all factors judged together; None where there is none.
+
+    In the direction of net sales where these moved beyond chance themselves, else in either.
+    """
+    clear = factors_moved(tables)
+    clear = clear[clear["is_clear"].astype(bool)]
+    if len(clear) and is_net_clear(tables):
+        clear = clear[(clear["contribution"] > 0) == (period_figures(tables)["net_amount"]["change"] > 0)]
+    return rows_of(clear.head(1))[0] if len(clear) else None
+
+
+def factor_segments(tables: Tables, factor: Row) -> pd.DataFrame:
+    """What a factor did in each segment, most beyond its share in the factor's direction first; empty for fewer than 2."""
+    rows = tables["sales_contribution"]
+    rows = rows[rows["part"].isin(["traffic", "within"]) & (rows["factor"] == factor["factor"])]
+    named = rows[~rows["segment"].isin([UNKNOWN, OTHER])]
+    if len(named) < 2:
+        return rows.head(0)
+    sign = 1.0 if factor["contribution"] > 0 else -1.0
+    along = sign * named["contribution"]
+    beyond = along - sign * named["proportional_contribution"]
+    named = named.assign(_along=along > 0, _beyond=beyond, _clear=named["is_clear"].astype(bool) & (beyond > 0))
+    return named.sort_values(["_clear", "_beyond"], ascending=False, kind="stable")
 
 
 def driving_segment(tables: Tables, factor: Row | None) -> Row | None:
-    """The segment in which the driving factor moved most the same way; None where it has no segments."""
-    if factor is None:
-        return None
-    rows = tables["sales_contribution"]
-    rows = rows[rows["part"].isin(["traffic", "within"]) & (rows["factor"] == factor["factor"])]
-    sign = 1.0 if factor["contribution"] > 0 else -1.0
-    if len(rows) < 2 or (sign * rows["contribution"]).max() <= 0:
-        return None
-    named = rows[~rows["segment"].isin([UNKNOWN, OTHER])]
-    counts = {"along": int((sign * named["contribution"] > 0).sum()), "every": len(named)}
-    return largest_row(rows, "contribution", sign) | counts
+    """The segment in which the driving factor moved beyond its share; None where no segment clearly did."""
+    rows = factor_segments(tables, factor) if factor is not None else pd.DataFrame()
+    return rows_of(rows.head(1))[0] if len(rows) and rows["_clear"].iloc[0] else None
+
+
+def between(low: float, high: float, metric: str, lang: Language) -> str:
+    """Bounds as people say them; empty where they are unknown."""
+    if low != low or high != high:
+        return ""
+    texts = [figure_text(metric, one, lang).replace("-", "−") for one in (low, high)]
+    return say(lang, f"{texts[0]} to {texts[1]}", f"{texts[0]} 至 {texts[1]}")
+
+
+def has_amounts(tables: Tables) -> bool:
+    """Whether there is money: some gross amount now or before."""
+    gross = period_figures(tables)["gross_amount"]
+    return bool(gross["value"] > 0 or gross["comparison_value"] > 0)
 
 
 def signed(amount: float, lang: Language) -> str:
@@ -74,7 +109,8 @@ def alert_text(row: Row, lang: Language) -> str:
     if isinstance(drive, str) and drive != row["metric"]:
         cause = say(lang, f", by {factor_word(drive, lang)}", f"，主要因{factor_word(drive, lang)}")
     if isinstance(row["driving_segment"], str) and row["driving_segment"] != row["segment"]:
-        cause += say(lang, f", most in {row['driving_segment']}", f"，以 {row['driving_segment']} 为最")
+        where = row["driving_segment"]
+        cause += say(lang, f", beyond its share in {where}", f"，{where} 超出其份额")
     return say(
         lang,
         f"Alert: {word}{of} {change_text(row['relative_change'])} off its usual, {when}{cause}.",
@@ -88,6 +124,8 @@ def sales_findings(tables: Tables, segment_by: str, lang: Language) -> tuple[Fin
         return ()
     return (
         *_figure_findings(tables, lang),
+        *_target_findings(tables, lang),
+        *_last_week_findings(tables, lang),
         *_driver_findings(tables, segment_by, lang),
         *_alert_findings(tables, lang),
         *_ranking_findings(tables, lang),
@@ -101,7 +139,7 @@ def _figure_findings(tables: Tables, lang: Language) -> list[Finding]:
     found = []
     for name in ("net_amount", "order_count", "visitor_count"):
         row = period_figures(tables)[name]
-        if row["value"] != row["value"]:
+        if row["value"] != row["value"] or (name == "net_amount" and not has_amounts(tables)):
             continue
         word, value = factor_word(name, lang), figure_text(name, row["value"], lang)
         has_change = row["change"] == row["change"]
@@ -111,69 +149,142 @@ def _figure_findings(tables: Tables, lang: Language) -> list[Finding]:
             found.append(Finding(f"{name}_of_period", text, Cell("sales_kpis", key, "value"), float(row["value"])))
             continue
         kind = "amount" if name == "net_amount" else "count"
-        ends = [row["change_ci_lower"], row["change_ci_upper"]]
-        between = ""
-        if ends[0] == ends[0]:
-            texts = [format_amount(one, lang) if kind == "amount" else f"{one:,.0f}".replace("-", "−") for one in ends]
-            between = say(lang, f" ({texts[0]} to {texts[1]})", f"（{texts[0]} 至 {texts[1]}）")
+        ends = between(row["change_ci_lower"], row["change_ci_upper"], name, lang)
+        inside = say(lang, f" ({ends})", f"（{ends}）") if ends else ""
         moved = signed(row["change"], lang) if kind == "amount" else f"{row['change']:+,.0f}".replace("-", "−")
         text = say(
             lang,
-            f"{word.capitalize()}: {value}, {moved}{between} against the comparison, {change_text(row['relative_change'])}.",
-            f"{word}：{value}，较对比期 {moved}{between}，{change_text(row['relative_change'])}。",
+            f"{word.capitalize()}: {value}, {moved}{inside} against the comparison, {change_text(row['relative_change'])}.",
+            f"{word}：{value}，较对比期 {moved}{inside}，{change_text(row['relative_change'])}。",
         )
         found.append(Finding(f"{name}_changed", text, Cell("sales_kpis", key, "change"), float(row["change"])))
     return found
 
 
-def _driver_findings(tables: Tables, segment_by: str, lang: Language) -> list[Finding]:
-    factor = driver(tables)
-    if factor is None:
+def _target_findings(tables: Tables, lang: Language) -> list[Finding]:
+    text = target_text(tables, lang)
+    if not text:
         return []
-    name = str(factor["factor"])
-    word = factor_word(name, lang)
-    between = format_interval(factor["ci_lower"], factor["ci_upper"], lang, "amount")
-    inside = f" ({between})" if between else ""
+    net = period_figures(tables)["net_amount"]
+    cell = Cell("sales_kpis", {"grain": "period", "metric": "net_amount"}, "target_amount")
+    return [Finding("target", text, cell, float(net["target_amount"]))]
+
+
+def target_text(tables: Tables, lang: Language) -> str:
+    """Net sales against what was planned; empty without a plan of the whole period."""
+    net = period_figures(tables)["net_amount"]
+    if net["target_amount"] != net["target_amount"] or net["value"] != net["value"]:
+        return ""
+    value, planned = (format_amount(net[one], lang) for one in ("value", "target_amount"))
+    part = format_rate(net["value"] / net["target_amount"]) if net["target_amount"] > 0 else "–"
+    return say(lang, f"{value} of {planned} planned ({part}).", f"计划 {planned}，实际 {value}（完成 {part}）。")
+
+
+def _last_week_findings(tables: Tables, lang: Language) -> list[Finding]:
+    """Where the period has nothing before it: its last week against the one before that."""
+    kpis = tables["sales_kpis"]
+    name = "net_amount" if has_amounts(tables) else "order_count"
+    if period_figures(tables)["order_count"]["change"] == period_figures(tables)["order_count"]["change"]:
+        return []
+    weeks = kpis[(kpis["grain"] == "week") & (kpis["metric"] == name) & kpis["relative_change"].notna()]
+    if weeks.empty:
+        return []
+    row = rows_of(weeks.tail(1))[0]
+    word, moved = factor_word(name, lang), change_text(row["relative_change"])
+    texts = [figure_text(name, row[one], lang) for one in ("value", "comparison_value")]
     text = say(
         lang,
-        f"The driving factor is {word}: {signed(factor['contribution'], lang)}{inside} of the change of net sales.",
-        f"主导因素是{word}：净销售额变化中的 {signed(factor['contribution'], lang)}{inside}。",
+        f"The last week, from {row['start_date']} on: {word} {texts[0]} after {texts[1]} in the week compared with ({moved}).",
+        f"最后一周（{row['start_date']} 起）：{word} {texts[0]}，对比周为 {texts[1]}（{moved}）。",
     )
+    key = {"grain": "week", "start_date": row["start_date"], "metric": name}
+    return [Finding("last_week", text, Cell("sales_kpis", key, "change"), float(row["change"]))]
+
+
+def _driver_findings(tables: Tables, segment_by: str, lang: Language) -> list[Finding]:
+    factors = factors_moved(tables)
+    if factors.empty or not has_amounts(tables):
+        return []
+    factor = driver(tables)
+    row = rows_of(factors.head(1))[0] if factor is None else factor
+    name, amount = str(row["factor"]), float(row["contribution"])
+    word, moved = factor_word(name, lang), signed(amount, lang)
+    ends = between(row["ci_lower"], row["ci_upper"], "net_amount", lang)
+    inside = say(lang, f" ({ends})", f"（{ends}）") if ends else ""
     cell = Cell("sales_contribution", {"part": "factor", "factor": name}, "contribution")
-    found = [Finding("driving_factor", text, cell, float(factor["contribution"]))]
-    where = driving_segment(tables, factor)
-    if where is not None:
+    if factor is None:
         text = say(
             lang,
-            f"By {segment_word(segment_by, lang)}, {word} moved most in {where['segment']}: "
-            f"{signed(where['contribution'], lang)}, {figure_text(name, where['comparison_value'], lang)} → "
-            f"{figure_text(name, where['value'], lang)}.",
-            f"按{segment_word(segment_by, lang)}看，{word}变化最大的是 {where['segment']}："
-            f"{signed(where['contribution'], lang)}，{figure_text(name, where['comparison_value'], lang)} → "
-            f"{figure_text(name, where['value'], lang)}。",
+            f"No factor moved net sales clearly beyond chance; the largest part of the change is that of {word}: "
+            f"{moved}{inside}.",
+            f"没有因素使净销售额的变化明显超出随机波动；变化中最大的一项是{word}：{moved}{inside}。",
         )
-        key = {"part": where["part"], "factor": name, "segment": where["segment"]}
-        cell = Cell("sales_contribution", key, "contribution")
-        found.append(Finding("driving_segment", text, cell, float(where["contribution"])))
+        return [Finding("no_driving_factor", text, cell, amount)]
+    text = say(
+        lang,
+        f"The driving factor is {word}: {moved}{inside} of the change of net sales.",
+        f"主导因素是{word}：净销售额变化中的 {moved}{inside}。",
+    )
+    found = [Finding("driving_factor", text, cell, amount)]
+    return [*found, *_segment_findings(tables, factor, segment_by, lang), *_mix_findings(tables, segment_by, lang)]
+
+
+def _segment_findings(tables: Tables, factor: Row, segment_by: str, lang: Language) -> list[Finding]:
+    rows = factor_segments(tables, factor)
+    if rows.empty:
+        return []
+    row, along, every = rows_of(rows.head(1))[0], int(rows["_along"].sum()), len(rows)
+    name, by = str(factor["factor"]), segment_word(segment_by, lang)
+    word, moved, share = (
+        factor_word(name, lang),
+        signed(row["contribution"], lang),
+        signed(row["proportional_contribution"], lang),
+    )
+    was, now = (figure_text(name, row[one], lang) for one in ("comparison_value", "value"))
+    if row["_clear"]:
+        kind = "driving_segment"
+        text = say(
+            lang,
+            f"By {by}, {word} moved clearly beyond its share in {row['segment']}: {moved} where {share} would be its "
+            f"share ({was} → {now}).",
+            f"按{by}看，{row['segment']} 的{word}变动明显超出其份额：{moved}，按份额应为 {share}（{was} → {now}）。",
+        )
+    else:
+        kind = "no_driving_segment"
+        text = say(
+            lang,
+            f"By {by}, {word} moved the same way in {along} of {every}, in none clearly beyond its share; furthest is "
+            f"{row['segment']}: {moved} where {share} would be its share.",
+            f"按{by}看，{every} 个中 {along} 个的{word}同向变动，没有一个明显超出其份额；偏离最大的是 {row['segment']}："
+            f"{moved}，按份额应为 {share}。",
+        )
+    key = {"part": row["part"], "factor": name, "segment": row["segment"]}
+    return [Finding(kind, text, Cell("sales_contribution", key, "contribution"), float(row["contribution"]))]
+
+
+def _mix_findings(tables: Tables, segment_by: str, lang: Language) -> list[Finding]:
     rows = tables["sales_contribution"]
     mix = rows[rows["part"] == "mix"]
-    if len(mix) > 1:
-        row = largest_row(mix.assign(_size=mix["contribution"].abs()), "_size")
-        text = say(
-            lang,
-            f"The mix of {segment_word(segment_by, lang)}s explains {signed(mix['contribution'].sum(), lang)} in all, most "
-            f"by {row['segment']} ({signed(row['contribution'], lang)}; "
-            f"{format_rate(row['comparison_value'])} → {format_rate(row['value'])} of visitors).",
-            f"{segment_word(segment_by, lang)}结构共解释 {signed(mix['contribution'].sum(), lang)}，最大的是 {row['segment']}"
-            f"（{signed(row['contribution'], lang)}；占访客 {format_rate(row['comparison_value'])} → {format_rate(row['value'])}）。",
-        )
-        key = {"part": "mix", "segment": row["segment"]}
-        cell = Cell("sales_contribution", key, "contribution")
-        found.append(Finding("largest_mix", text, cell, float(row["contribution"])))
-    return found
+    clear = mix[mix["is_clear"].astype(bool)]
+    if clear.empty:
+        return []
+    row = largest_row(clear.assign(_size=clear["contribution"].abs()), "_size")
+    of = factor_word(str(rows.loc[rows["part"] == "traffic", "factor"].iloc[0]), lang)
+    whole, own = (signed(one, lang) for one in (mix["contribution"].sum(), row["contribution"]))
+    shares = f"{format_rate(row['comparison_value'])} → {format_rate(row['value'])}"
+    by = segment_word(segment_by, lang)
+    text = say(
+        lang,
+        f"The mix of {by}s explains {whole} in all, most by {row['segment']} ({own}; {shares} of {of}).",
+        f"{by}结构共解释 {whole}，最大的是 {row['segment']}（{own}；占{of} {shares}）。",
+    )
+    cell = Cell("sales_contribution", {"part": "mix", "segment": row["segment"]}, "contribution")
+    return [Finding("largest_mix", text, cell, float(row["contribution"]))]
 
 
 def _alert_findings(tables: Tables, lang: Language) -> list[Finding]:
+    if tables["sales_alerts"].empty:
+        return _no_alert_findings(tables, lang)
     return [
         Finding(
             "alert",
@@ -185,8 +296,44 @@ def _alert_findings(tables: Tables, lang: Language) -> list[Finding]:
     ]
 
 
+def net_watched(tables: Tables) -> list[Row]:
+    """The rows of the shop's net sales among the series watched, weeks first."""
+    table = tables["sales_watched"]
+    table = table[(table["metric"] == "net_amount") & table["segment"].isna()] if len(table) else table
+    return rows_of(table)
+
+
+def _no_alert_findings(tables: Tables, lang: Language) -> list[Finding]:
+    found = []
+    for row in net_watched(tables):
+        if row["least_fall"] != row["least_fall"]:
+            continue
+        word = say(lang, *{"day": ("day", "日"), "week": ("week", "周")}[row["grain"]])
+        bound, usual = (format_amount(row[one], lang) for one in ("expected_lower", "expected_value"))
+        text = say(
+            lang,
+            f"No alert. For the {word} from {row['start_date']} on, {usual} of net sales were expected; below {bound} "
+            f"({change_text(row['least_fall'])}) there would have been one.",
+            f"没有预警。{row['start_date']} 起的一{word}预期净销售额 {usual}，低于 {bound}"
+            f"（{change_text(row['least_fall'])}）才会报警。",
+        )
+        key = {"grain": row["grain"], "series": row["series"]}
+        found.append(
+            Finding(
+                f"no_alert_{row['grain']}",
+                text,
+                Cell("sales_watched", key, "expected_lower"),
+                float(row["expected_lower"]),
+            )
+        )
+    return found
+
+
 def _ranking_findings(tables: Tables, lang: Language) -> list[Finding]:
     table = tables["product_ranking"]
+    if len(table):
+        table = table[~table["member"].isin([UNKNOWN, OTHER])]
+        table = table[table.groupby("level")["member"].transform("nunique") > 1]  # the best of one says nothing
     found = []
     for level in ("product", "category", "region"):
         for ranking in ("best", "falling"):

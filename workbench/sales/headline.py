@@ -10,18 +10,34 @@ from workbench.sales.findings import (
     Row,
     Tables,
     alert_text,
+    between,
     driver,
     driving_segment,
+    factor_segments,
+    factors_moved,
+    has_amounts,
+    is_net_clear,
     largest_row,
+    net_watched,
     period_figures,
     rows_of,
     signed,
+    target_text,
 )
 from workbench.sales.spans import Spans
-from workbench.sales.words import change_text, factor_word, figure_text, segment_word
+from workbench.sales.words import FACTORS, LESS, change_text, factor_word, figure_text, segment_word
+from workbench.stats.alarms import SILENT_WEEKS
 
-_SHOWN = ("net_amount", "visitor_count", "conversion_rate", "orders_per_buyer", "gross_per_order")
+_COUNTS = ("visitor_count", "conversion_rate", "buyer_count", "orders_per_buyer", "order_count")
+_CHAINS = (
+    ("visitor_count", "conversion_rate", "orders_per_buyer"),
+    ("buyer_count", "orders_per_buyer"),
+    ("order_count",),
+)
 _ACTIONS = 3
+_WEEKS_FOR_WEEKS = 12
+"""Weeks of history that alerts of weeks need; those of days need ``SILENT_WEEKS``."""
+_RECENT_DAYS = 28
 
 
 def sales_headline(tables: Tables, spans: Spans, segment_by: str, lang: Language, days: str) -> Headline:
@@ -41,79 +57,184 @@ def _verdict(tables: Tables, spans: Spans, segment_by: str, lang: Language, days
     net, orders = found["net_amount"], found["order_count"]
     if not orders["value"]:
         return say(lang, f"No paid order from {days}.", f"{days} 没有已支付订单。")
-    main = net if net["value"] == net["value"] else orders
+    main = net if has_amounts(tables) else orders
     what = factor_word(main["metric"], lang)
     value = figure_text(main["metric"], main["value"], lang)
     if main["comparison_value"] != main["comparison_value"]:
-        last = spans.wanted_end - timedelta(days=1)
+        told = say(lang, f"{what.capitalize()} of {days}: {value}.", f"{days} {what}为 {value}。")
+        sentences = [told, _nothing_before(spans, lang)]
+    else:
+        sentences = [_moved(tables, main, what, value, segment_by, lang)]
+    if main is orders and net["value"] == net["value"]:
+        sentences.append(say(lang, "All amounts are 0, so money says nothing.", "全部金额为 0，金额指标没有意义。"))
+    sentences += [target_text(tables, lang), _alerts_told(tables, lang)]
+    return say(lang, " ", "").join(one for one in sentences if one)
+
+
+def _nothing_before(spans: Spans, lang: Language) -> str:
+    """Why there is no comparison, and which dates would give one."""
+    assert spans.now is not None
+    last = spans.wanted_end - timedelta(days=1)
+    why = say(
+        lang,
+        f"There is nothing to compare them with: the data do not hold {spans.wanted_first} to {last}.",
+        f"数据不含 {spans.wanted_first} 至 {last}，无法对比。",
+    )
+    length = min(_RECENT_DAYS, (spans.now.end - spans.data.first).days // 2)
+    if spans.compare_to == "chosen" or length < 1:
+        return why
+    first = spans.now.end - timedelta(days=length)
+    ends = "" if spans.now.end == spans.data.end else f" -p end_date={spans.now.end}"
+    asked = f"-p start_date={first}{ends}"
+    if spans.compare_to != "previous_period":
+        asked += " -p compare_to=previous_period"
+    return why + say(
+        lang,
+        f" For the last {length} days against the {length} before: {asked}.",
+        f"要看最近 {length} 天与此前 {length} 天的对比：{asked}。",
+    )
+
+
+def _alerts_told(tables: Tables, lang: Language) -> str:
+    """How many alerts there are; without any, how far sales would have had to fall for one, or why none could be."""
+    watched, alerts = net_watched(tables), tables["sales_alerts"]
+    if not watched:
+        return ""
+    if len(alerts):
+        return say(lang, f"Alerts: {len(alerts)}.", f"预警 {len(alerts)} 条。")
+    falls = {one["grain"]: one["least_fall"] for one in watched if one["least_fall"] == one["least_fall"]}
+    told = [
+        say(lang, f"{change_text(falls[grain])} in a {en}", f"单{zh} {change_text(falls[grain])}")
+        for grain, en, zh in (("week", "week", "周"), ("day", "day", "日"))
+        if grain in falls
+    ]
+    if told:
         return say(
             lang,
-            f"{what.capitalize()} of {days}: {value}. There is nothing to compare them with: the data do not hold "
-            f"{spans.wanted_first} to {last}.",
-            f"{days} {what}为 {value}；数据不含 {spans.wanted_first} 至 {last}，无法对比。",
+            f"No alert; one would have taken {' or '.join(told)}.",
+            f"没有预警；净销售额需{'或'.join(told)}才会报警。",
         )
-    return _moved(tables, main, what, value, segment_by, lang)
+    if any(one["expected_upper"] == one["expected_upper"] for one in watched):
+        return say(
+            lang, "No alert; after so short a history no fall gives one.", "没有预警；历史过短，下降不会触发预警。"
+        )
+    weeks = max(one["history_count"] / (1 if one["grain"] == "week" else 7) for one in watched)
+    return say(
+        lang,
+        f"Alerts are silent: {weeks:.0f} weeks of history; days need {SILENT_WEEKS} before them, weeks {_WEEKS_FOR_WEEKS}.",
+        f"预警静默：仅 {weeks:.0f} 周历史；按日需此前 {SILENT_WEEKS} 周，按周需 {_WEEKS_FOR_WEEKS} 周。",
+    )
 
 
 def _moved(tables: Tables, main: Row, what: str, value: str, segment_by: str, lang: Language) -> str:
-    change, relative = main["change"], change_text(main["relative_change"])
-    is_clear = not main["change_ci_lower"] <= 0 <= main["change_ci_upper"]
+    change, relative, name = main["change"], change_text(main["relative_change"]), str(main["metric"])
     verb = say(lang, "rose", "上升") if change > 0 else say(lang, "fell", "下降")
-    size = relative.lstrip("+−") if relative != "–" else figure_text(main["metric"], abs(change), lang)
+    ends = between(main["change_ci_lower"], main["change_ci_upper"], name, lang)
+    moved = f"{'+' if change > 0 else '−'}{figure_text(name, abs(change), lang)}"
+    size = f"{relative.lstrip('+−')} " if relative != "–" else ""
+    inside = (
+        say(lang, f"({moved}; {ends})", f"（{moved}；{ends}）") if ends else say(lang, f"({moved})", f"（{moved}）")
+    )
     told = say(
         lang,
-        f"{what.capitalize()} {verb} by {size} to {value}" if change else f"{what.capitalize()} stayed at {value}",
-        f"{what}{verb} {size}，为 {value}" if change else f"{what}持平，为 {value}",
+        f"{what.capitalize()} {verb} by {size}{inside if size else moved} to {value}"
+        if change
+        else f"{what.capitalize()} stayed at {value}",
+        f"{what}{verb} {size.strip()}{inside if size else moved}，为 {value}" if change else f"{what}持平，为 {value}",
     )
-    if change and main["change_ci_lower"] != main["change_ci_lower"]:
-        told += say(lang, ", with too few buyers to be sure", "，买家过少，尚不能确定")
-    elif change and not is_clear:
+    is_known = period_figures(tables)["buyer_count"]["value"] == period_figures(tables)["buyer_count"]["value"]
+    if change and not is_known:
+        return told + say(lang, "; without user ids chance cannot be told.", "；没有用户标识，无法判断随机波动。")
+    if change and not ends:
+        return told + say(lang, ", with too few buyers to be sure.", "，买家过少，尚不能确定。")
+    is_clear = not main["change_ci_lower"] <= 0 <= main["change_ci_upper"]
+    if change and not is_clear:
         told += say(lang, ", no more than chance moves them", "，未超出随机波动")
+    if factors_moved(tables).empty or not has_amounts(tables):
+        return told + say(lang, ".", "。")
     factor = driver(tables)
     if factor is None:
-        return told + say(lang, ".", "。")
-    where = driving_segment(tables, factor)
-    name = str(factor["factor"])
-    place = ""
-    if where is not None:
-        along, every = where["along"], where["every"]
-        word = segment_word(segment_by, lang)
-        place = say(
-            lang,
-            f", in {along} of {every} {word}s, most in {where['segment']}",
-            f"；{every} 个{word}中 {along} 个同向，以 {where['segment']} 为最",
-        )
+        return told + say(lang, "; no factor moved clearly beyond chance.", "；没有因素明显超出随机波动。")
+    return told + _did_most(tables, factor, segment_by, lang)
+
+
+def _did_most(tables: Tables, factor: Row, segment_by: str, lang: Language) -> str:
+    rows, where = factor_segments(tables, factor), driving_segment(tables, factor)
+    name, by, place = str(factor["factor"]), segment_word(segment_by, lang), ""
+    word, amount = factor_word(name, lang), signed(factor["contribution"], lang)
+    if len(rows):
+        along, every = int(rows["_along"].sum()), len(rows)
+        most = say(lang, "none clearly beyond its share", "没有一个明显超出其份额")
+        if where is not None:
+            most = say(lang, f"beyond its share in {where['segment']}", f"{where['segment']} 超出其份额")
+        place = say(lang, f", in {along} of {every} {by}s, {most}", f"；{every} 个{by}中 {along} 个同向，{most}")
     span = [figure_text(name, factor[one], lang) for one in ("comparison_value", "value")]
-    word = factor_word(name, lang)
-    return told + say(
-        lang,
-        f": {word} did most ({span[0]} → {span[1]}, {signed(factor['contribution'], lang)}){place}.",
-        f"：主因是{word}（{span[0]} → {span[1]}，{signed(factor['contribution'], lang)}）{place}。",
-    )
+    inside = f"{span[0]} → {span[1]}{say(lang, ', ', '，')}{amount}"
+    if is_net_clear(tables):
+        return say(lang, f": {word} did most ({inside}){place}.", f"：主因是{word}（{inside}）{place}。")
+    return say(lang, f"; yet {word} moved ({inside}){place}.", f"；但{word}有变动（{inside}）{place}。")
 
 
 def _headline_table(tables: Tables, lang: Language) -> pd.DataFrame:
     if tables["sales_kpis"].empty:
         return pd.DataFrame()
     found = period_figures(tables)
-    factors = tables["sales_contribution"]
-    parts = factors[factors["part"] == "factor"].set_index("factor")["contribution"]
-    less = ["coupon_discount_amount", "refund_amount"]
-    names = [one for one in (*_SHOWN, *less) if found[one]["value"] == found[one]["value"]]
+    net = found["net_amount"]
+    has_before = found["order_count"]["comparison_value"] == found["order_count"]["comparison_value"]
+    has_money = has_amounts(tables)
     rows = []
-    for name in names:
-        row = found[name]
-        cells = {
-            say(lang, "Figure", "指标"): factor_word(name, lang),
-            say(lang, "Now", "本期"): figure_text(name, row["value"], lang),
-        }
-        if found["order_count"]["comparison_value"] == found["order_count"]["comparison_value"]:
-            amount = parts.get(name, float("nan")) if name != "net_amount" else row["change"]
-            cells[say(lang, "Before", "对比期")] = figure_text(name, row["comparison_value"], lang)
-            cells[say(lang, "Change", "变化")] = change_text(row["relative_change"])
-            cells[say(lang, "In net sales", "对净销售额")] = "–" if amount != amount else signed(amount, lang)
+    for word, name, values in _lines(tables):
+        now, before, amount = values
+        cells = {say(lang, "Figure", "指标"): say(lang, *word), say(lang, "Now", "本期"): figure_text(name, now, lang)}
+        if has_before:
+            relative = (now - before) / before if before > 0 else float("nan")
+            cells[say(lang, "Before", "对比期")] = figure_text(name, before, lang)
+            cells[say(lang, "Change", "变化")] = change_text(relative)
+            if has_money:
+                cells[say(lang, "In net sales", "对净销售额")] = "–" if amount != amount else signed(amount, lang)
         rows.append(cells)
+    if has_money and net["target_amount"] == net["target_amount"]:
+        planned = [
+            say(lang, "planned net sales", "计划净销售额"),
+            figure_text("net_amount", net["target_amount"], lang),
+        ]
+        rows.insert(1, dict(zip(rows[0], [*planned, *["–"] * (len(rows[0]) - 2)], strict=True)))
     return pd.DataFrame(rows)
+
+
+def _lines(tables: Tables) -> list[tuple[tuple[str, str], str, tuple[float, float, float]]]:
+    """Words, metric and (now, before, part of the change) of at most seven lines; the parts sum to the first one's.
+
+    Discounts and refunds stand together as far as they must.
+    """
+    found = period_figures(tables)
+    moved = factors_moved(tables)
+    parts = dict(zip(moved["factor"], moved["contribution"], strict=True))
+
+    def line(*names: str) -> tuple[float, float, float]:
+        rows = [(found[one]["value"], found[one]["comparison_value"], parts.get(one, float("nan"))) for one in names]
+        return tuple(float(sum(one)) for one in zip(*rows, strict=True))  # type: ignore[return-value]
+
+    if not has_amounts(tables):
+        known = [one for one in _COUNTS if found[one]["value"] == found[one]["value"]]
+        return [(FACTORS[one], one, line(one)) for one in known]
+    net = found["net_amount"]
+    split = tables["sales_contribution"]
+    chain = [str(one) for one in split.loc[split["part"] == "factor", "factor"] if one not in LESS]
+    if not chain:
+        known = [one for one in _COUNTS if found[one]["value"] == found[one]["value"]]
+        chain = [*next(one for one in _CHAINS if set(one) <= set(known)), "gross_per_order"]
+    lines = [(FACTORS["net_amount"], "net_amount", (net["value"], net["comparison_value"], net["change"]))]
+    lines += [(FACTORS[one], one, line(one)) for one in chain]
+    less = [one for one in LESS if any(abs(value) > 0 for value in line(one) if value == value)]
+    room = 7 - len(lines) - int(net["target_amount"] == net["target_amount"])
+    if len(less) <= room:
+        return lines + [(FACTORS[one], one, line(one)) for one in less]
+    discounts = [one for one in less if one != "refund_amount"]
+    if room >= 2:
+        lines.append((("coupons and discounts", "优惠券与其他优惠"), LESS[0], line(*discounts)))
+        return [*lines, (FACTORS["refund_amount"], LESS[-1], line("refund_amount"))]
+    return [*lines, (("discounts and refunds", "优惠与退款"), LESS[0], line(*less))]
 
 
 def _actions(tables: Tables, segment_by: str, lang: Language) -> tuple[Action, ...]:
@@ -122,7 +243,6 @@ def _actions(tables: Tables, segment_by: str, lang: Language) -> tuple[Action, .
         *_alert_action(tables, lang),
         *_stock_action(tables, lang),
         *_losing_action(tables, lang),
-        *_falling_action(tables, lang),
     ]
     return tuple(found[:_ACTIONS])
 
@@ -134,7 +254,7 @@ def _driver_action(tables: Tables, segment_by: str, lang: Language) -> list[Acti
     name, amount = str(factor["factor"]), float(factor["contribution"])
     where = driving_segment(tables, factor)
     word = factor_word(name, lang)
-    first = "" if where is None else say(lang, f", {where['segment']} first", f"，先看 {where['segment']}")
+    first = "" if where is None else say(lang, f", first in {where['segment']}", f"，先看 {where['segment']}")
     text = say(
         lang,
         f"Find out what moved {word}{first}." if amount < 0 else f"Keep what moved {word}{first}.",
@@ -203,15 +323,3 @@ def _losing_action(tables: Tables, lang: Language) -> list[Action]:
     return [
         Action("cut_losing_channel", text, cell, -float(row["contribution_amount"]), None, None, basis, "descriptive")
     ]
-
-
-def _falling_action(tables: Tables, lang: Language) -> list[Action]:
-    table = tables["product_ranking"]
-    rows = table[(table["ranking"] == "falling") & (table["level"] == "category")] if len(table) else table
-    if rows.empty:
-        return []
-    row = rows_of(rows)[0]
-    text = say(lang, f"Look at {row['member_name']}: it lost most.", f"关注 {row['member_name']}：下降最多。")
-    cell = Cell("product_ranking", {"level": "category", "ranking": "falling", "member": row["member"]}, "change")
-    basis = say(lang, "less net sales than in the comparison", "较对比期减少的净销售额")
-    return [Action("look_at_falling", text, cell, -float(row["change"]), None, None, basis, "descriptive")]

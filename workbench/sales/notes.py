@@ -8,8 +8,8 @@ import pandas as pd
 from workbench.language import Language, say
 from workbench.period import Period
 from workbench.sales.alerts import Alerts
+from workbench.sales.baskets import LEAST_ORDERS, MOST_PRODUCTS
 from workbench.sales.baskets import LOOK_BACK_DAYS as BASKET_DAYS
-from workbench.sales.baskets import MOST_PRODUCTS
 from workbench.sales.collect import Collected
 from workbench.sales.figures import has_enough
 from workbench.sales.spans import YEAR_DAYS, Spans
@@ -35,6 +35,7 @@ def sales_notes(
     pairs = [
         *_rules(spans, segment_by, lang),
         *_of_comparison(period, spans, lang),
+        *_of_targets(tables),
         *_of_people(shop, found, segment_by, lang),
         *_of_money(shop, found, tables, lang),
         *_of_alerts(alerts, lang),
@@ -66,6 +67,12 @@ def _rules(spans: Spans, segment_by: str, lang: Language) -> list[tuple[str, str
             "变化拆解为恒等计算：说明哪个因素变动，而非为何变动；结构效应是由所测分组解释，并非由其引起。",
         ),
         (
+            "A factor is named if it moved beyond chance with all factors judged together, a segment if it moved beyond its "
+            "share with all segments judged together (Benjamini–Hochberg). What is not named may have moved too.",
+            "只有在全部因素一并检验后仍超出随机波动的因素才会点名，只有在全部分组一并检验后仍超出其份额的分组才会点名"
+            "（Benjamini–Hochberg）；未点名者也可能有变动。",
+        ),
+        (
             "Refunds count with the orders they belong to; late refunds of the newest orders are still to come, so that net "
             "sales of the last days look too good.",
             "退款计入其所属订单；最近订单的退款可能尚未发生，最后几天的净销售额会偏高。",
@@ -91,13 +98,6 @@ def _of_comparison(period: Period, spans: Spans, lang: Language) -> list[tuple[s
                 "因此没有对比；请选较晚的 start_date，或在 compare_to 中指定其他日期。",
             )
         )
-    elif spans.before.days != spans.now.days:
-        notes.append(
-            (
-                f"The comparison has {spans.before.days} days, the period {spans.now.days}: totals differ by that alone.",
-                f"对比期 {spans.before.days} 天，本期 {spans.now.days} 天，仅天数不同就会使总额不同。",
-            )
-        )
     if spans.year is None:
         notes.append(
             (
@@ -113,6 +113,20 @@ def _of_comparison(period: Period, spans: Spans, lang: Language) -> list[tuple[s
             )
         )
     return notes
+
+
+def _of_targets(tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, str]]:
+    kpis = tables["sales_kpis"]
+    planned = kpis.loc[kpis["target_amount"].notna(), "grain"]
+    if planned.empty or planned.eq("period").any():
+        return []
+    return [
+        (
+            "sales_targets do not cover every day of the period: the period has no target, only the weeks and days that "
+            "have one.",
+            "sales_targets 未覆盖本期每一天：整期没有目标，仅有计划的周与日列出目标。",
+        )
+    ]
 
 
 def _of_people(shop: Shop, found: Collected, segment_by: str, lang: Language) -> list[tuple[str, str]]:
@@ -287,8 +301,16 @@ def _of_goods(shop: Shop, tables: Mapping[str, pd.DataFrame], lang: Language) ->
     notes.append(
         (
             f"Pairs are counted among the {MOST_PRODUCTS} products of most order lines in the period, over the period or the {BASKET_DAYS} days "
-            "before its end, whichever is longer.",
-            f"同购只在本期订单行最多的 {MOST_PRODUCTS} 个商品之间统计，时段取本期与期末前 {BASKET_DAYS} 天中较长者。",
+            f"before its end, whichever is longer; those in fewer than {LEAST_ORDERS} orders say nothing and are left out.",
+            f"同购只在本期订单行最多的 {MOST_PRODUCTS} 个商品之间统计，时段取本期与期末前 {BASKET_DAYS} 天中较长者；"
+            f"不足 {LEAST_ORDERS} 单的组合没有意义，不列出。",
         )
     )
+    if tables["bought_together"].empty:
+        notes.append(
+            (
+                f"No pair was bought together in {LEAST_ORDERS} orders: what goes together cannot be told.",
+                f"没有任何两个商品同单出现 {LEAST_ORDERS} 次：无法判断哪些商品常一起购买。",
+            )
+        )
     return notes

@@ -60,7 +60,7 @@ def overview_sales(
         Coverage of intervals.
     compare_to
         ``previous_period``: as many days just before. ``previous_year``: 52 weeks before. Or a first day and the day
-        after the last one, such as those of the last promotion.
+        after the last one, such as those of the last promotion; as many days as the period has.
     segment_by
         Column of users that divides visitors: ``channel``, ``region``, ``age_group``, ``gender``, ``device``.
     sales_targets
@@ -78,8 +78,8 @@ def overview_sales(
         ``sales_kpis`` (one row per grain, start_date and metric), ``sales_contribution`` (per part, factor and segment),
         ``category_contribution`` (per part, factor and category), ``profit_composition`` (per dimension and member),
         ``product_ranking`` (per level, ranking and member), ``stock_days`` (per product and region),
-        ``bought_together`` (per pair of products), ``sales_alerts`` (per grain, start_date, metric and segment) and
-        ``sales_history`` (per day).
+        ``bought_together`` (per pair of products), ``sales_alerts`` (per grain, start_date, metric and segment),
+        ``sales_watched`` (per grain and series: what would have been an alert) and ``sales_history`` (per day).
 
     Raises
     ------
@@ -114,6 +114,7 @@ def overview_sales(
         "stock_days": stock_days(shop, period, spans, names),
         "bought_together": _baskets(shop, found, names, spans, timezone, confidence_level),
         "sales_alerts": alerts.table,
+        "sales_watched": alerts.watched,
         "sales_history": alerts.history,
     }
     has_orders = found is not None and bool(found.sums["now"].total[ORDERS])

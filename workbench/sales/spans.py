@@ -79,7 +79,13 @@ def find_spans(period: Period, compare_to: str | Sequence[str]) -> Spans:
     Raises
     ------
     ParameterError
-        If ``compare_to`` is no choice and no pair of days, or its days overlap the period.
+        If ``compare_to`` is no choice and no pair of days, or its days overlap the period or are not as many.
+
+    Notes
+    -----
+    Both spans have the same number of days: totals grow with the days, and so do visitors, who count once, and with
+    them everything that is divided by visitors. Where the data hold a part of the period only, the same days of the
+    comparison are taken.
     """
     chosen = _chosen_days(compare_to)
     zone = period.timezone
@@ -90,15 +96,22 @@ def find_spans(period: Period, compare_to: str | Sequence[str]) -> Spans:
         first, end = period.start_date, period.end_date
     length = (end - first).days
     if chosen is not None:
-        wanted = chosen
-        if wanted[0] < end and first < wanted[1]:
+        if chosen[0] < end and first < chosen[1]:
             raise ParameterError(
-                f"compare_to: {wanted[0]} to {wanted[1]} overlaps the period {first} to {end}; give days that lie "
+                f"compare_to: {chosen[0]} to {chosen[1]} overlaps the period {first} to {end}; give days that lie "
                 "outside it. Like end_date, the second day is the one after the last."
             )
+        _check_length(chosen, period)
+        start = chosen[0] + (first - period.start_date)
+        wanted = start, start + timedelta(days=length)
     else:
         back = timedelta(days=length if compare_to == "previous_period" else YEAR_DAYS)
-        wanted = first - back, min(end - back, first)
+        wanted = first - back, end - back
+        if length > YEAR_DAYS and compare_to == "previous_year" and data.first <= wanted[0]:
+            raise ParameterError(
+                f"compare_to: previous_year lies {YEAR_DAYS} days back, and the period {first} to {end} has {length} "
+                "days, so that they overlap. Choose a later start_date, or compare_to previous_period."
+            )
     before = span(*wanted, zone) if data.first <= wanted[0] and wanted[1] <= data.end else None
     year_back = timedelta(days=YEAR_DAYS)
     year = None
@@ -106,6 +119,18 @@ def find_spans(period: Period, compare_to: str | Sequence[str]) -> Spans:
         year = span(first - year_back, end - year_back, zone)
     kind = "chosen" if chosen is not None else str(compare_to)
     return Spans(data, now, before, year, wanted[0], wanted[1], kind)
+
+
+def _check_length(chosen: tuple[date, date], period: Period) -> None:
+    length, wanted = (chosen[1] - chosen[0]).days, (period.end_date - period.start_date).days
+    if length != wanted:
+        words = ["1 day" if one == 1 else f"{one} days" for one in (length, wanted)]
+        raise ParameterError(
+            f"compare_to: {chosen[0]} to {chosen[1]} has {words[0]}, the period {period.start_date} to "
+            f"{period.end_date} has {words[1]}; more days bring more visitors, who count once, so that neither totals "
+            f'nor conversion could be compared. Give as many days, such as ["{chosen[0]}", '
+            f'"{chosen[0] + timedelta(days=wanted)}"]; like end_date, the second is the day after the last one.'
+        )
 
 
 def _chosen_days(compare_to: str | Sequence[str]) -> tuple[date, date] | None:

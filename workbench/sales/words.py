@@ -30,11 +30,11 @@ def factor_word(name: str, lang: Language) -> str:
 def figure_text(name: str, value: float | None, lang: Language) -> str:
     """A figure as people write it."""
     if name == "conversion_rate":
-        return format_rate(value, 2)
+        return format_rate(value, 2).replace("-", "−")
     if name in ("visitor_count", "buyer_count", "order_count"):
-        return format_count(value)
+        return format_count(value if value is None or value != value else round(value)).replace("-", "−")
     if name == "orders_per_buyer":
-        return "–" if value is None or value != value else f"{value:.3f}"
+        return "–" if value is None or value != value else f"{value:.3f}".replace("-", "−")
     return format_amount(value, lang)
 
 

@@ -91,6 +91,7 @@ def reconciliations(
             "订单不在 orders 表中。",
         )
         yield _lines_differ(tables["orders"], tables["order_lines"])
+    yield from _spellings(tables)
     if "events" in tables:
         yield from _promotions(tables["events"], row_hash)
     if {"events", "orders"} <= tables.keys():
@@ -99,6 +100,40 @@ def reconciliations(
         yield from _stacked(tables["coupon_grants"])
     if {"coupon_grants", "orders"} <= tables.keys():
         yield from _redemptions(tables["coupon_grants"], tables["orders"])
+
+
+_BLANKS = (" ", "\u3000", "\u00a0", "\t")
+
+
+def _spellings(tables: Mapping[str, ir.Table]) -> Iterator[Reconciliation]:
+    """Channels that are one but for capital letters or blanks: each table's own spellings meet no other's."""
+    named = {
+        name: tables[name].select("channel").distinct()
+        for name in ("users", "events", "orders", "channel_spend")
+        if name in tables and not tables[name].channel.type().is_null()
+    }
+    if not named:
+        return
+    spelt = ibis.union(*named.values(), distinct=True) if len(named) > 1 else next(iter(named.values()))
+    plain = spelt.channel.lower()
+    for blank in _BLANKS:
+        plain = plain.replace(blank, "")
+    met = spelt.filter(spelt.channel.notnull()).group_by(plain=plain)
+    found = met.aggregate(spellings=ibis._.count(), first=ibis._.channel.min(), last=ibis._.channel.max())
+    several = found.filter(found.spellings > 1)
+    yield Reconciliation(
+        "channel_spellings",
+        next(iter(named)),
+        "channel",
+        "warned",
+        several.select(spelling=several["first"] + " = " + several["last"]),
+        "spelling",
+        "(channels, not rows) are written in more than one way, here or in another table: they differ by capital letters "
+        "or blanks alone. Each way counts as a channel of its own, and spend meets only the users written alike. "
+        "Write each one way, or name it under values in the mapping.",
+        "（渠道数）在本表或其他表中有多种写法，仅大小写或空格不同；每种写法会算作一个渠道，花费也只对上写法相同的用户。"
+        "请统一写法，或在映射的 values 中写明。",
+    )
 
 
 def _missing_parent(
