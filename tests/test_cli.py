@@ -110,3 +110,51 @@ def test_an_output_folder_that_cannot_be_made_is_told_plainly(tmp_path):
     answer = invoke("run", FAILS, str(tmp_path), "--out", str(tmp_path / "file" / "out"))
     assert answer.exit_code == 2
     assert "Check the path" in answer.stderr
+
+
+AUDIENCES = """
+timezone: Asia/Shanghai
+end_date: 2026-05-24
+window_days: 28
+audiences:
+  carted: {where: {did: add_to_cart, did_not: purchase, within_days: 14}, control: {share: 0.2, seed: 3}}
+  north: {where: {region: North}, segment: age_group}
+"""
+
+
+def test_an_audience_is_written_with_its_control(small_folder, tmp_path):
+    (tmp_path / "rules.yml").write_text(AUDIENCES, encoding="utf-8")
+    out = tmp_path / "audience.csv"
+    done = call("audience", str(tmp_path / "rules.yml"), str(small_folder), "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    carted, north, path = done.stdout.splitlines()
+    assert carted.startswith("carted: ")
+    assert "held back as control (20%, seed 3)" in carted
+    assert "(10%, seed 1)" in north
+    assert path == str(out)
+    lines = out.read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "user_id,audience,segment,arm"
+    assert not any(line.split(",")[0] in done.stdout for line in lines[1:])
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["audience.csv", "audience.csv.manifest.json", "rules.yml"]
+
+
+def test_audiences_are_refused_in_one_message(small_folder, tmp_path):
+    rules, out = tmp_path / "rules.yml", tmp_path / "audience.parquet"
+    rules.write_text(AUDIENCES, encoding="utf-8")
+    asked = ("audience", str(rules), str(small_folder), "--out", str(out))
+    assert invoke(*asked, "--only", "south").exit_code == 2
+    assert invoke("audience", str(rules), str(small_folder), "--out", str(tmp_path / "audience.xlsx")).exit_code == 2
+    answer = invoke(*asked, "--only", "north", "--lang", "zh")
+    assert answer.exit_code == 0, answer.stderr
+    assert "留作对照" in answer.stdout
+    again = invoke(*asked, "--only", "north")
+    assert again.exit_code == 2
+    assert "--force" in again.stderr
+    assert invoke(*asked, "--only", "north", "--force").exit_code == 0
+    rules.write_text(AUDIENCES.replace("North", "Nort"), encoding="utf-8")
+    wrong = invoke(*asked, "--force")
+    assert wrong.exit_code == 2
+    assert 'line 7: north: no region "Nort", did you mean "North"?' in wrong.stderr
+    nothing = invoke("audience", str(tmp_path / "no.yml"), str(small_folder), "--out", str(out), "--force")
+    assert nothing.exit_code == 2
+    assert "there is no file" in nothing.stderr

@@ -11,6 +11,7 @@ from workbench.channel import compare_channels
 from workbench.coupon import evaluate_coupons
 from workbench.experiment import read_experiments
 from workbench.report.run import run_notebook
+from workbench.sales import overview_sales
 from workbench.slot import attribute_slots
 
 NEEDS_CHDB = "chdb is not installed: pip install 'workbench[engines-test]'"
@@ -23,10 +24,22 @@ def same_tables(duckdb, clickhouse, where):
         pd.testing.assert_frame_equal(table, clickhouse[name], rtol=0, atol=1e-9, obj=f"{where}/{name}")
 
 
+def sales_with_alerts(shop, **asked):
+    """Four weeks beside the four before, and a dial so high that dozens of alerts are compared too."""
+    dial = {"false_alarms_per_month": 60.0, "least_alert_amount": 0.0}
+    return overview_sales(shop, start_date="2026-06-01", end_date="2026-06-29", **dial, **asked)
+
+
 @pytest.mark.engine
 @pytest.mark.parametrize(
     "analyse",
-    [attribute_slots, compare_channels, evaluate_coupons, pytest.param(read_experiments, marks=pytest.mark.slow)],
+    [
+        attribute_slots,
+        compare_channels,
+        evaluate_coupons,
+        sales_with_alerts,
+        pytest.param(read_experiments, marks=pytest.mark.slow),
+    ],
 )
 def test_same_tables_on_duckdb_and_clickhouse(small_folder, analyse):
     pytest.importorskip("chdb", reason=NEEDS_CHDB)
@@ -40,7 +53,15 @@ def test_same_tables_on_duckdb_and_clickhouse(small_folder, analyse):
 @pytest.mark.engine
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "notebook", ["slot_attribution", "channel_comparison", "coupon_evaluation", "experiment_readout"]
+    "notebook",
+    [
+        "slot_attribution",
+        "channel_comparison",
+        "sales_overview",
+        "coupon_evaluation",
+        "experiment_readout",
+        "user_quadrants",
+    ],
 )
 def test_a_whole_notebook_writes_the_same_tables_on_both(small_folder, tmp_path, notebook):
     pytest.importorskip("chdb", reason=NEEDS_CHDB)

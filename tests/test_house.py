@@ -15,11 +15,11 @@ FLOORS = {
     **dict.fromkeys(["stats", "source"], 1),
     "metrics": 2,
     "experiment": 3,
-    **dict.fromkeys(["channel", "coupon", "sales", "slot"], 4),
+    **dict.fromkeys(["channel", "coupon", "sales", "slot", "user"], 4),
     "report": 5,
     "cli": 6,
 }
-DOMAINS = {"channel", "coupon", "sales", "slot"}
+DOMAINS = {"channel", "coupon", "sales", "slot", "user"}
 SIDEWAYS = {("source", "stats"), ("stats", "source")}  # same floor, and neither may lean on the other
 
 

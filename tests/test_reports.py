@@ -175,7 +175,6 @@ PROMISED = {
         "profit_composition": ["dimension", "member", "gross_amount", "spend_amount", "contribution_amount"],
         "product_ranking": ["level", "ranking", "rank", "member", "net_amount", "comparison_amount", "change"],
         "stock_days": ["product_id", "region", "on_hand_quantity", "days_of_stock", "replenish_quantity", "hint"],
-        "bought_together": ["product_id", "other_id", "support", "confidence", "lift", "lift_ci_lower"],
         "sales_history": ["date", "net_amount", "expected_value", "expected_lower", "is_alarm"],
     },
     "slot_attribution": {
@@ -220,9 +219,22 @@ PROMISED = {
         "attributable_rate": ["date", "order_count", "attributed_count", "attributable_rate"],
         "model_error": ["target", "model", "misplaced_share"],
     },
+    "user_quadrants": {
+        "quadrants": ["end_date", "quadrant", "user_count", "user_share", "paid_amount", "amount_share", "x_threshold"],
+        "quadrant_profile": ["quadrant", "dimension", "value", "user_share", "rest_share", "difference", "ci_lower"],
+        "migration": ["end_date", "from_group", "to_group", "user_count", "row_share", "crossed"],
+        "migration_alerts": ["end_date", "from_group", "to_group", "row_share", "expected_share", "amount_at_risk"],
+        "lifecycle": ["end_date", "state", "user_count", "user_share", "paid_amount"],
+        "buyers": ["buyer_group", "user_count", "next_purchase_rate_30"],
+        "next_purchase": ["buyer_group", "median_day", "median_ci_lower", "contact_from_day", "contact_count"],
+        "tags": ["tag", "value", "user_count", "paid_amount_per_user"],
+    },
 }
 
-ASKED = {"sales_overview": {"start_date": "2026-06-07", "end_date": "2026-06-14"}}
+ASKED = {
+    "sales_overview": {"start_date": "2026-06-07", "end_date": "2026-06-14"},
+    "user_quadrants": {"window_days": 14, "period_days": 7},
+}
 """Parameters without which a report of all the data has nothing to say."""
 
 

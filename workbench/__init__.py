@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workbench import channel, coupon, sales, slot
+    from workbench import channel, coupon, sales, slot, user
     from workbench.analysis import Analysis
     from workbench.report.charts import enable_charts
     from workbench.report.publish import publish
@@ -43,6 +43,7 @@ __all__ = [
     "show_limits",
     "show_table",
     "slot",
+    "user",
 ]
 
 _HOMES = {

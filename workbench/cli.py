@@ -113,6 +113,35 @@ def batch(
 
 
 @app.command()
+def audience(
+    rules: Annotated[Path, typer.Argument(help="YAML file of audiences (docs/audiences.md).")],
+    source: Source,
+    out: Annotated[Path, typer.Option(help="File that gets the user ids, .csv or .parquet.")],
+    only: Annotated[str | None, typer.Option(metavar="NAME", help="Write this audience alone.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+    mapping: Mapping = None,
+    lang: Lang = None,
+) -> None:
+    """Write the user ids of audiences, with a random control held back in each."""
+
+    def answer() -> int:
+        from workbench.source.shop import open_shop
+        from workbench.user.audience import make_audiences
+        from workbench.user.audience_files import check_target, write_audiences, written_words
+        from workbench.user.audience_rules import load_audience_rules
+
+        asked = load_audience_rules(rules).only(only)
+        check_target(out, force=force)
+        shop = open_shop(source, mapping)
+        manifest = write_audiences(shop, make_audiences(shop, asked), out, force=force)
+        typer.echo(written_words(manifest, lang or "en"))
+        typer.echo(out.absolute())
+        return DONE
+
+    _leave(answer)
+
+
+@app.command()
 def lab() -> None:
     """Open JupyterLab on the notebooks."""
 

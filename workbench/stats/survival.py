@@ -56,6 +56,23 @@ class LogRank:
     expected: Floats
 
 
+@dataclass(frozen=True)
+class ReturnQuantiles:
+    """By which day have so many of those come back who do so within a horizon? Arrays of shape (shares,).
+
+    Attributes
+    ----------
+    day
+        Smallest d such that this share of them has come back within d days, at least 1; NaN where nobody has.
+    lower, upper
+        Interval; NaN where there is none.
+    """
+
+    day: Floats
+    lower: Floats
+    upper: Floats
+
+
 def return_curve(returned: ArrayLike, left: ArrayLike, *, confidence_level: float = 0.95) -> ReturnCurve:
     """What share has come back within so many days? Kaplan-Meier on whole days.
 
@@ -114,6 +131,189 @@ def return_curve(returned: ArrayLike, left: ArrayLike, *, confidence_level: floa
         usable = (survival > 0) & (survival < 1)
         lower, upper = (np.where(usable, 1 - survival ** np.exp(sign * half), np.nan) for sign in (-1, 1))
     return ReturnCurve(1 - survival, lower, upper, at_risk)
+
+
+def return_curve_by_bucket(returned: ArrayLike, left: ArrayLike, *, confidence_level: float = 0.95) -> ReturnCurve:
+    """``return_curve`` where a user counts several times, such as with every visit.
+
+    Parameters
+    ----------
+    returned, left
+        As in ``return_curve``, by bucket of users: shape (buckets, days).
+    confidence_level
+        Coverage wanted, strictly between 0 and 1.
+
+    Returns
+    -------
+    ReturnCurve
+        As long as somebody is at risk; the share is that of ``return_curve`` over all buckets.
+
+    Raises
+    ------
+    ParameterError
+        If counts are negative or of two shapes, or confidence_level is outside 0-1.
+
+    Notes
+    -----
+    Bucket b, with r_bt returns and n_bt at risk of the r_t and n_t of all, moves log S(d) by
+    e_b(d) = -Σ (r_bt - n_bt r_t / n_t) / (n_t - r_t) over days t < d. Buckets are independent, so its variance is
+    Σ e_b² B / (B - 1) with B the buckets that hold users: the infinitesimal jackknife. The interval is built on the scale
+    log(-log S) with Student's t on B - 1 degrees of freedom. With one row per user it is Greenwood's, but for chance.
+
+    References
+    ----------
+    Efron, B. (1981), doi:10.1080/01621459.1981.10477650. Williams, R. L. (1995), doi:10.2307/2533350.
+
+    Examples
+    --------
+    >>> found = return_curve_by_bucket([[1, 0, 1], [0, 0, 0]], [[0, 1, 0], [0, 1, 1]])
+    >>> found.share.round(2).tolist(), found.at_risk.tolist()
+    ([0.2, 0.2, 1.0], [5.0, 2.0, 1.0])
+    """
+    curve = _by_bucket("return_curve_by_bucket", returned, left, confidence_level)
+    half = curve.multiplier * curve.errors(curve.moved)
+    return ReturnCurve(1 - curve.survival, *_log_log(curve.survival, half), curve.at_risk)
+
+
+def returns_after_silence(
+    returned: ArrayLike, left: ArrayLike, horizon_days: int, *, confidence_level: float = 0.95
+) -> ReturnCurve:
+    """Of those who have not come back for d days, what share does within the next so many days?
+
+    Parameters
+    ----------
+    returned, left
+        By bucket of users, shape (buckets, days), as in ``return_curve_by_bucket``.
+    horizon_days
+        How far each silence is followed, from 1. A share without a horizon cannot be known: who has not come back by the
+        end of the data may do so later.
+    confidence_level
+        Coverage wanted, strictly between 0 and 1.
+
+    Returns
+    -------
+    ReturnCurve
+        Entry d, from 0, speaks of those silent for d days: 1 - S(d + horizon) / S(d); ``at_risk``: silent for d days and
+        watched through the next. As long as somebody is watched through the whole horizon; empty if nobody is.
+
+    Raises
+    ------
+    ParameterError
+        As ``return_curve_by_bucket``, and for a horizon that is not a whole number from 1 on.
+
+    Notes
+    -----
+    The interval is that of ``return_curve_by_bucket`` over the days of the horizon alone. Short gaps between visits do
+    not count in it: who comes often does not outweigh those who fell silent.
+
+    Examples
+    --------
+    >>> returns_after_silence([[1, 1, 0], [1, 0, 0]], [[0, 0, 2], [0, 0, 1]], 1).share.round(3).tolist()
+    [0.333, 0.25]
+    """
+    if isinstance(horizon_days, bool) or not isinstance(horizon_days, int | np.integer) or horizon_days < 1:
+        raise ParameterError(f"horizon_days is {horizon_days!r}; it is a whole number of days from 1 on, such as 90.")
+    curve = _by_bucket("returns_after_silence", returned, left, confidence_level)
+    start = np.arange(max(len(curve.survival) - horizon_days + 1, 0))
+    survival = np.concatenate([[1.0], curve.survival])
+    moved = np.hstack([np.zeros((len(curve.moved), 1)), curve.moved])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        kept = survival[start + horizon_days] / survival[start]
+        half = curve.multiplier * curve.errors(moved[:, start + horizon_days] - moved[:, start])
+    return ReturnCurve(1 - kept, *_log_log(kept, half), curve.at_risk[start])
+
+
+def silence_until(silence: ReturnCurve, share: float) -> tuple[float, float, float]:
+    """After how many days of silence do fewer than this share come back?
+
+    Parameters
+    ----------
+    silence
+        From ``returns_after_silence``.
+    share
+        Strictly between 0 and 1.
+
+    Returns
+    -------
+    tuple[float, float, float]
+        The first day below the share, and an interval: the first days on which the lower and the upper bound are below.
+        NaN where no day is.
+
+    Raises
+    ------
+    ParameterError
+        If share is outside 0-1.
+    """
+    if not 0 < share < 1:
+        raise ParameterError(f"share is {share}; it lies strictly between 0 and 1, such as 0.05.")
+    lower = np.where(silence.share == 0, 0.0, silence.lower)
+    day, low, high = (_first(one < share) for one in (silence.share, lower, silence.upper))
+    return day, low, high
+
+
+def return_quantiles(
+    returned: ArrayLike, left: ArrayLike, shares: ArrayLike, horizon_days: int, *, confidence_level: float = 0.95
+) -> ReturnQuantiles:
+    """By which day have a quarter, half, ... come back of those who do so within a horizon?
+
+    Parameters
+    ----------
+    returned, left
+        By bucket of users, shape (buckets, days), as in ``return_curve_by_bucket``.
+    shares
+        Of those who come back within the horizon, strictly between 0 and 1.
+    horizon_days
+        From 1; days that nobody was watched through are left out of it.
+    confidence_level
+        Coverage wanted, strictly between 0 and 1.
+
+    Returns
+    -------
+    ReturnQuantiles
+        One entry per share.
+
+    Raises
+    ------
+    ParameterError
+        As ``returns_after_silence``, and for shares outside 0-1.
+
+    Notes
+    -----
+    With F = 1 - S the share that has come back, G(d) = F(d) / F(horizon). The interval of G is built on the logit scale
+    from what each bucket moves it by; a day is inside the interval of a quantile as long as the one of G there holds the
+    share asked for (Brookmeyer and Crowley's inversion). It holds for each share on its own.
+
+    References
+    ----------
+    Brookmeyer, R. and Crowley, J. (1982), doi:10.2307/2530286.
+
+    Examples
+    --------
+    >>> return_quantiles([[2, 1, 1, 0], [2, 1, 1, 0]], [[0, 0, 0, 5], [0, 0, 0, 5]], [0.25, 0.5, 0.75], 3).day.tolist()
+    [1.0, 1.0, 2.0]
+    """
+    wanted = np.atleast_1d(np.asarray(shares, dtype=float))
+    if not ((wanted > 0) & (wanted < 1)).all():
+        raise ParameterError(f"shares are {wanted.tolist()}; each lies strictly between 0 and 1, such as 0.5.")
+    if isinstance(horizon_days, bool) or not isinstance(horizon_days, int | np.integer) or horizon_days < 1:
+        raise ParameterError(f"horizon_days is {horizon_days!r}; it is a whole number of days from 1 on, such as 90.")
+    curve = _by_bucket("return_quantiles", returned, left, confidence_level)
+    survival, moved = curve.survival[:horizon_days], curve.moved[:, :horizon_days]
+    nothing = np.full(wanted.shape, np.nan)
+    if not survival.size or survival[-1] == 1:
+        return ReturnQuantiles(nothing, nothing, nothing)
+    back = 1 - survival
+    part = back / back[-1]
+    moved_back = -survival * np.nan_to_num(moved)  # what a bucket moves F by; nothing where all have come back
+    error = curve.errors((moved_back - part * moved_back[:, -1:]) / back[-1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        half = curve.multiplier * error / (part * (1 - part))
+        logit = np.log(part / (1 - part))
+        low, high = (1 / (1 + np.exp(-(logit + sign * half))) for sign in (-1, 1))
+    low, high = (np.where((part <= 0) | (part >= 1), part, one) for one in (low, high))
+    days = [np.array([_first(one >= share - 1e-12) for share in wanted]) + 1 for one in (part, high, low)]
+    known = np.isfinite(half[(part > 0) & (part < 1)]).all()
+    return ReturnQuantiles(days[0], *(one if known else nothing for one in days[1:]))
 
 
 def log_rank(returned: ArrayLike, left: ArrayLike) -> LogRank:
@@ -190,3 +390,55 @@ def _log_chi_square_tail(statistic: float, degrees: int) -> float:
     for step in range(200, 0, -1):
         fraction = step * (step - a) / (x + 2 * step + 1 - a - fraction)
     return float(a * np.log(x) - x - special.gammaln(a) - np.log(x + 1 - a - fraction))
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """Kaplan-Meier over all buckets, and what each bucket moves its logarithm by: ``moved``, shape (buckets, days)."""
+
+    survival: Floats
+    at_risk: Floats
+    moved: Floats
+    filled: int
+    multiplier: float
+
+    def errors(self, moved: Floats) -> Floats:
+        """Standard errors of what the buckets move by so much; NaN with fewer than two buckets."""
+        if self.filled < 2:
+            return np.full(moved.shape[1], np.nan)
+        return np.sqrt((moved**2).sum(axis=0) * self.filled / (self.filled - 1))
+
+
+def _by_bucket(name: str, returned: ArrayLike, left: ArrayLike, confidence_level: float) -> _Moved:
+    if not 0 < confidence_level < 1:
+        raise ParameterError(f"confidence_level is {confidence_level}; it lies strictly between 0 and 1, such as 0.95.")
+    back, gone = (np.asarray(one, dtype=float) for one in (returned, left))
+    if back.shape != gone.shape or back.ndim != 2 or (back < 0).any() or (gone < 0).any():
+        raise ParameterError(
+            f"{name}: returned and left are counts of 0 or more, one row per bucket of users and one column per day; "
+            f"found shapes {back.shape} and {gone.shape}."
+        )
+    own = np.cumsum((back + gone)[:, ::-1], axis=1)[:, ::-1] - gone
+    at_risk = own.sum(axis=0)
+    watched = int((at_risk > 0).sum())
+    back, own, at_risk = back[:, :watched], own[:, :watched], at_risk[:watched]
+    events = back.sum(axis=0)
+    hazard = events / at_risk
+    with np.errstate(divide="ignore", invalid="ignore"):
+        moved = -np.cumsum((back - own * hazard) / (at_risk - events), axis=1)
+    filled = int((own[:, 0] > 0).sum()) if watched else 0
+    multiplier = float(stats.t.ppf(0.5 + confidence_level / 2, max(filled - 1, 1)))
+    return _Moved(np.cumprod(1 - hazard), at_risk, moved, filled, multiplier)
+
+
+def _log_log(survival: Floats, half: Floats) -> tuple[Floats, Floats]:
+    """Bounds of 1 - survival from the half width of log survival, on the scale log(-log)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = half / np.abs(np.log(survival))
+        usable = (survival > 0) & (survival < 1) & np.isfinite(scaled)
+        lower, upper = (np.where(usable, 1 - survival ** np.exp(sign * scaled), np.nan) for sign in (-1, 1))
+    return lower, upper
+
+
+def _first(is_so: NDArray[np.bool_]) -> float:
+    return float(np.argmax(is_so)) if is_so.any() else np.nan

@@ -1,0 +1,516 @@
+"""What each user did in the window that ends with each of some consecutive periods, and in which quadrant that puts them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import ibis
+import ibis.expr.types as ir
+from ibis import _
+
+from workbench.metrics.local_days import local_day
+from workbench.period import Period
+
+UserMetric = Literal[
+    "visit_days",
+    "sessions",
+    "orders",
+    "paid_amount",
+    "average_order_value",
+    "days_since_last_visit",
+    "categories_bought",
+]
+QUADRANTS = ("high_high", "high_low", "low_high", "low_low")
+"""First word x, second word y; in tables of this module they are the numbers 1 to 4."""
+OUT, NEW, RETURNED = 0, 5, 6
+"""Numbers of groups beside the quadrants: outside (to: gone), first seen in the period, seen before but not in the last window."""
+_DECIMALS = 4
+"""Sums of money are rounded to so many decimals, so that engines that add in another order agree who is on the line."""
+
+
+@dataclass(frozen=True)
+class UserPeriods:
+    """Consecutive periods of equal length, each with the window that ends with it.
+
+    Attributes
+    ----------
+    ends
+        The local day after each period, ascending, as days since 1970-01-01; each ``period_days`` after the one before.
+    period_days, window_days
+        Days of a period, and of the window whose activity counts; the window is no shorter.
+
+    Examples
+    --------
+    >>> weeks = UserPeriods((28, 35), period_days=7, window_days=28)
+    >>> weeks.window(1), weeks.own(1), len(weeks)
+    ((7, 35), (28, 35), 2)
+    """
+
+    ends: tuple[int, ...]
+    period_days: int
+    window_days: int
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def window(self, number: int) -> tuple[int, int]:
+        """First day of the window and the day after it."""
+        return self.ends[number] - self.window_days, self.ends[number]
+
+    def own(self, number: int) -> tuple[int, int]:
+        """First day of the period itself and the day after it."""
+        return self.ends[number] - self.period_days, self.ends[number]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Where an axis is cut, the same in all periods.
+
+    Attributes
+    ----------
+    metric
+        One of ``UserMetric``, or a column of users.
+    threshold
+        A value above it is high.
+    hysteresis
+        Who was inside in the period before changes side only beyond threshold ± hysteresis × its size, from 0 to 1. At a
+        threshold of 0 the band has no width: any value above 0 is high.
+    """
+
+    metric: str
+    threshold: float
+    hysteresis: float
+
+
+def user_days(tables: Mapping[str, ir.Table], period: Period) -> ir.Table:
+    """On which local days did each user do anything?
+
+    Parameters
+    ----------
+    tables
+        ``events`` and ``orders`` with ``user_key``, as far as there are.
+    period
+        Gives the time zone.
+
+    Returns
+    -------
+    ibis.Table
+        One row per user_key and ``day`` (since 1970-01-01) with an event, or an order submitted or paid.
+    """
+    seen = [
+        table.filter(table.user_id.notnull(), table[instant].notnull()).select(
+            "user_key", day=local_day(table[instant], period).cast("int32")
+        )
+        for name, instant in (("events", "event_ms"), ("orders", "submitted_ms"), ("orders", "paid_ms"))
+        if name in tables
+        for table in [tables[name]]
+    ]
+    return (ibis.union(*seen) if len(seen) > 1 else seen[0]).distinct()
+
+
+def user_windows(
+    tables: Mapping[str, ir.Table],
+    days: ir.Table,
+    period: Period,
+    periods: UserPeriods,
+    metrics: Sequence[str],
+    *,
+    has_sessions: bool = False,
+) -> ir.Table:
+    """What did each user do in each window?
+
+    Parameters
+    ----------
+    tables
+        ``events``, ``orders``, ``users``, ``order_lines`` and ``products`` as far as there are; those of users with
+        ``user_key``.
+    days
+        From ``user_days``.
+    period
+        Gives the time zone.
+    periods
+        The periods.
+    metrics
+        Which metrics are asked for; any other name is a numeric column of ``users``.
+    has_sessions
+        Whether events name their session; if not, or where one is null, a user's local day is one session.
+
+    Returns
+    -------
+    ibis.Table
+        One row per user_key with activity in some window: user_bucket (of buyers, else null), first_day (first seen, or
+        first activity in the data if that is earlier), and for each period k: visit_days_k, is_visitor_k (any activity in
+        the period's own days, from the second period on), order_count_k, paid_amount_k (paid orders), last_day_k, sessions_k, categories_k where asked for;
+        own columns of users as ``own_<column>``.
+    """
+    every = range(len(periods))
+    last_days = {}
+    if "days_since_last_visit" in metrics:
+        last_days = {f"last_day_{k}": _.day.max(where=_inside(_.day, periods.window(k))) for k in every}
+    counted = days.filter(days.day < periods.ends[-1]).group_by("user_key")
+    found = counted.aggregate(
+        first_day=_.day.min(),
+        **{f"visit_days_{k}": _.count(where=_inside(_.day, periods.window(k))).cast("int16") for k in every},
+        **{f"is_visitor_{k}": _.count(where=_inside(_.day, periods.own(k))) > 0 for k in every[1:]},
+        **last_days,
+    )
+    found = found.filter(ibis.or_(*[found[f"visit_days_{k}"] > 0 for k in every]))
+    bought = _bought(tables.get("orders"), period, periods)
+    parts = [bought] if bought is not None else []
+    if "sessions" in metrics:
+        parts.append(_sessions(tables["events"], period, periods, has_sessions))
+    if "categories_bought" in metrics:
+        parts.append(_categories(tables, period, periods))
+    filled = [name for part in parts for name in part.columns if name not in ("user_key", "user_bucket")]
+    if "users" in tables:
+        users = tables["users"]
+        own = {
+            f"own_{name}": users[name].try_cast("float64") if users[name].type().is_string() else users[name]
+            for name in metrics
+            if is_own(name)
+        }
+        parts.append(users.select("user_key", seen_day=local_day(users.first_seen_ms, period).cast("int32"), **own))
+    for part in parts:
+        found = found.left_join(part, "user_key").drop("user_key_right")
+    changed: dict[str, ir.Value] = {name: found[name].fill_null(0) for name in filled}
+    if "users" in tables:
+        changed["first_day"] = ibis.least(found.first_day, found.seen_day.fill_null(found.first_day))
+        found = found.mutate(**changed).drop("seen_day")
+    else:
+        found = found.mutate(**changed)
+    if bought is None:
+        zero = {f"order_count_{k}": ibis.literal(0, "int32") for k in every}
+        found = found.mutate(
+            user_bucket=ibis.null("int16"), **zero, **{f"paid_amount_{k}": ibis.literal(0.0) for k in every}
+        )
+    return found
+
+
+def is_own(metric: str) -> bool:
+    """Whether a metric is a column of users and none of ours."""
+    return metric not in UserMetric.__args__  # type: ignore[attr-defined]
+
+
+def _inside(day: ir.IntegerValue, days: tuple[int, int]) -> ir.BooleanValue:
+    return (day >= days[0]) & (day < days[1])
+
+
+def _bought(orders: ir.Table | None, period: Period, periods: UserPeriods) -> ir.Table | None:
+    if orders is None:
+        return None
+    paid = orders.filter(orders.user_id.notnull(), orders.paid_ms.notnull())
+    paid = paid.select("user_key", "user_bucket", "paid_amount", day=local_day(paid.paid_ms, period).cast("int32"))
+    paid = paid.filter(_inside(paid.day, (periods.window(0)[0], periods.ends[-1])))
+    every = range(len(periods))
+    return paid.group_by("user_key").aggregate(
+        user_bucket=_.user_bucket.max(),
+        **{f"order_count_{k}": _.count(where=_inside(_.day, periods.window(k))).cast("int32") for k in every},
+        **{
+            f"paid_amount_{k}": _.paid_amount.sum(where=_inside(_.day, periods.window(k)))
+            .cast("float64")
+            .fill_null(0.0)
+            .round(_DECIMALS)
+            for k in every
+        },
+    )
+
+
+def _sessions(events: ir.Table, period: Period, periods: UserPeriods, has_sessions: bool) -> ir.Table:
+    """Sessions by the local day on which they began."""
+    rows = events.filter(events.user_id.notnull(), events.event_ms.notnull())
+    day = local_day(rows.event_ms, period).cast("int32")
+    text = day.cast("string")
+    session = rows.session_id.cast("string").fill_null(text) if has_sessions else text
+    rows = rows.select("user_key", day=day, session=session)
+    begun = rows.group_by(["user_key", "session"]).aggregate(day=_.day.min())
+    return begun.group_by("user_key").aggregate(
+        **{f"sessions_{k}": _.count(where=_inside(_.day, periods.window(k))).cast("int32") for k in range(len(periods))}
+    )
+
+
+def _categories(tables: Mapping[str, ir.Table], period: Period, periods: UserPeriods) -> ir.Table:
+    """Different categories in the lines of paid orders; a line without a category counts for none."""
+    lines, orders = tables["order_lines"], tables["orders"]
+    category = lines.select("order_id", "product_id", "category")
+    if "products" in tables:
+        products = tables["products"].select("product_id", product_category=tables["products"].category)
+        category = category.left_join(products, "product_id")
+        category = category.mutate(category=category.category.fill_null(category.product_category))
+    category = category.select("order_id", "category").filter(_.category.notnull())
+    paid = orders.filter(orders.user_id.notnull(), orders.paid_ms.notnull())
+    paid = paid.select("order_id", "user_key", day=local_day(paid.paid_ms, period).cast("int32"))
+    joined = paid.inner_join(category, "order_id")
+    every = range(len(periods))
+    by_category = joined.group_by(["user_key", "category"]).aggregate(
+        **{f"lines_{k}": _.count(where=_inside(_.day, periods.window(k))) for k in every}
+    )
+    return by_category.group_by("user_key").aggregate(
+        **{f"categories_{k}": _.count(where=_[f"lines_{k}"] > 0).cast("int32") for k in every}
+    )
+
+
+def metric_value(users: ir.Table, metric: str, periods: UserPeriods, number: int) -> ir.NumericValue:
+    """Value of a metric for each user in the window of one period.
+
+    ``average_order_value`` of a user without an order is 0; ``days_since_last_visit`` is 0 on the day of the last visit,
+    and null for users without activity in the window.
+    """
+    if metric == "orders":
+        return users[f"order_count_{number}"]
+    if metric == "average_order_value":
+        orders = users[f"order_count_{number}"]
+        return (users[f"paid_amount_{number}"] / orders.nullif(0)).fill_null(0.0).round(_DECIMALS)
+    if metric == "days_since_last_visit":
+        return periods.ends[number] - 1 - users[f"last_day_{number}"]
+    if metric == "categories_bought":
+        return users[f"categories_{number}"]
+    if is_own(metric):
+        return users[f"own_{metric}"]
+    return users[f"{metric}_{number}"]
+
+
+def is_member(users: ir.Table, metrics: Sequence[str], number: int, *, with_buyers_only: bool) -> ir.BooleanValue:
+    """Whether a user is in a period: active in its window (or with a paid order in it), and own columns known."""
+    inside = users[f"{'order_count' if with_buyers_only else 'visit_days'}_{number}"] > 0
+    for metric in metrics:
+        if is_own(metric):
+            inside = inside & users[f"own_{metric}"].notnull()
+    return inside
+
+
+@dataclass(frozen=True)
+class UserStates:
+    """In which quadrant is each user in each period? Expressions on one table of users.
+
+    Attributes
+    ----------
+    users
+        From ``user_windows``, lazy.
+    periods
+        The periods.
+    x, y
+        The two axes.
+    with_buyers_only
+        Only users with a paid order in the window are in a period.
+    """
+
+    users: ir.Table
+    periods: UserPeriods
+    x: Line
+    y: Line
+    with_buyers_only: bool = False
+
+    def codes(self) -> list[ir.IntegerValue]:
+        """For each period 1 to 4 for ``QUADRANTS``, 0 for users outside."""
+        metrics = (self.x.metric, self.y.metric)
+        inside = [
+            is_member(self.users, metrics, k, with_buyers_only=self.with_buyers_only) for k in range(len(self.periods))
+        ]
+        sides = [self._sides(line, inside) for line in (self.x, self.y)]
+        return [
+            # 1 for high and 3 for low in x; one more for low in y
+            ibis.cases((here, (2 - x) + (y < 0).cast("int8")), else_=OUT).cast("int8")
+            for here, x, y in zip(inside, *sides)
+        ]
+
+    def _sides(self, line: Line, inside: list[ir.BooleanValue]) -> list[ir.IntegerValue]:
+        """For each period 1 for high, -1 for low, 0 for outside.
+
+        Each side stands once in the next one's expression, so that expressions grow with the periods and do not double.
+        """
+        band = line.hysteresis * abs(line.threshold)
+        found: list[ir.IntegerValue] = []
+        for k, here in enumerate(inside):
+            limit = ibis.literal(line.threshold) if not found or not band else line.threshold - band * found[-1]
+            is_high = metric_value(self.users, line.metric, self.periods, k) > limit
+            found.append(ibis.cases((here & is_high, 1), (here, -1), else_=0).cast("int8"))
+        return found
+
+
+def move_sums(states: UserStates) -> ir.Table:
+    """How many users are in which group in each period, where were they in the period before, and what did they do?
+
+    Returns
+    -------
+    ibis.Table
+        One row per period_index, ``origin`` (group in the period before: 1 to 4, or 5 new, 6 returned) and ``target`` (group in
+        the period: 1 to 4, or 0 gone): user_count, stopped_count (in a quadrant before, and without any activity in the
+        period's own days), order_count, paid_amount, x_sum and y_sum (of the period's window), paid_before (of the window
+        before), stopped_paid_before (of those who stopped). In the first period nobody was in a quadrant before.
+
+    Notes
+    -----
+    New are users first seen on or after the day on which the period begins; who is outside in the period before and was
+    seen earlier has returned.
+    """
+    codes, users = states.codes(), states.users
+    parts = []
+    for k, code in enumerate(codes):
+        is_new = users.first_day >= states.periods.own(k)[0]
+        chosen = users.select(
+            before=codes[k - 1] if k else ibis.literal(OUT, "int8"),
+            target=code,
+            arrival=ibis.ifelse(is_new, NEW, RETURNED).cast("int8"),
+            stopped=~users[f"is_visitor_{k}"] if k else ibis.literal(False),
+            orders=users[f"order_count_{k}"],
+            paid=users[f"paid_amount_{k}"],
+            paid_before=users[f"paid_amount_{k - 1}"] if k else ibis.literal(0.0),
+            x=metric_value(users, states.x.metric, states.periods, k).cast("float64"),
+            y=metric_value(users, states.y.metric, states.periods, k).cast("float64"),
+        )
+        chosen = chosen.filter((chosen.before != OUT) | (chosen.target != OUT))
+        chosen = chosen.mutate(origin=ibis.ifelse(chosen.before == OUT, chosen.arrival, chosen.before).cast("int8"))
+        is_stopped = (chosen.before != OUT) & chosen.stopped
+        parts.append(
+            chosen.group_by(["origin", "target"]).aggregate(
+                period_index=ibis.literal(k, "int64"),
+                user_count=chosen.count(),
+                stopped_count=chosen.count(where=is_stopped),
+                order_count=chosen.orders.sum().cast("int64"),
+                paid_amount=chosen.paid.sum(),
+                x_sum=chosen.x.sum().fill_null(0.0),
+                y_sum=chosen.y.sum().fill_null(0.0),
+                paid_before=chosen.paid_before.sum(),
+                stopped_paid_before=chosen.paid_before.sum(where=is_stopped).fill_null(0.0),
+            )
+        )
+    return ibis.union(*parts) if len(parts) > 1 else parts[0]
+
+
+def bucket_sums(states: UserStates) -> ir.Table:
+    """What did the users of each quadrant pay in each period, by bucket of users?
+
+    Returns
+    -------
+    ibis.Table
+        One row per period_index, ``code`` (1 to 4) and user_bucket with a payment: paid_amount, paid_squares (sum over users
+        of their squared paid amount).
+    """
+    parts = []
+    for k, code in enumerate(states.codes()):
+        buyers = states.users.filter(states.users[f"paid_amount_{k}"] > 0)
+        chosen = buyers.select("user_bucket", code=code, paid=buyers[f"paid_amount_{k}"]).filter(_.code != OUT)
+        parts.append(
+            chosen.group_by(["code", "user_bucket"]).aggregate(
+                period_index=ibis.literal(k, "int64"),
+                paid_amount=_.paid.sum(),
+                paid_squares=(_.paid * _.paid).sum(),
+            )
+        )
+    return ibis.union(*parts) if len(parts) > 1 else parts[0]
+
+
+def value_range(
+    users: ir.Table, metrics: Sequence[str], periods: UserPeriods, number: int, *, with_buyers_only: bool
+) -> ir.Table:
+    """Which values have the metrics over the users in one period?
+
+    Returns
+    -------
+    ibis.Table
+        One row: user_count, unknown_count (users left out because an own column is empty), and for each place i among
+        the metrics least_i, most_i, mean_i.
+    """
+    inside = is_member(users, metrics, number, with_buyers_only=with_buyers_only)
+    active = users[f"{'order_count' if with_buyers_only else 'visit_days'}_{number}"] > 0
+    values = {f"v{i}": metric_value(users, metric, periods, number) for i, metric in enumerate(metrics)}
+    chosen = users.select(inside=inside, active=active, **values)
+    kept = chosen.inside
+    parts: dict[str, ir.Value] = {}
+    for i in range(len(metrics)):
+        value = chosen[f"v{i}"].cast("float64")
+        parts |= {
+            f"least_{i}": value.min(where=kept),
+            f"most_{i}": value.max(where=kept),
+            f"mean_{i}": value.mean(where=kept),
+        }
+    return chosen.aggregate(
+        user_count=chosen.count(where=kept), unknown_count=chosen.count(where=chosen.active & ~kept), **parts
+    )
+
+
+def ordered_values(
+    users: ir.Table,
+    metric: str,
+    inside: ir.BooleanValue,
+    periods: UserPeriods,
+    number: int,
+    places: Sequence[int],
+) -> ir.Table:
+    """Which values stand at these places when the users' values are sorted? Exact on every engine.
+
+    Parameters
+    ----------
+    users, metric, periods, number
+        As for ``metric_value``.
+    inside
+        Users that count.
+    places
+        From 0 for the least.
+
+    Returns
+    -------
+    ibis.Table
+        One row: value_0, value_1, ... in the order of the places.
+    """
+    value = metric_value(users, metric, periods, number).cast("float64")
+    counted = users.select(value=value, inside=inside).filter(_.inside).group_by("value").aggregate(rows=_.count())
+    running = counted.mutate(upto=counted.rows.sum().over(ibis.cumulative_window(order_by=counted.value)))
+    return running.aggregate(
+        **{f"value_{i}": running.value.min(where=running.upto > place) for i, place in enumerate(places)}
+    )
+
+
+def quadrant_members(
+    states: UserStates, tables: Mapping[str, ir.Table], user_bucket: Callable[[ir.Value], ir.IntegerValue]
+) -> ir.Table:
+    """Who is in which quadrant in the last period?
+
+    Parameters
+    ----------
+    states
+        The quadrants.
+    tables
+        Tables with user_key and user_id, for the ids.
+    user_bucket
+        Gives the bucket of an id, ``Engine.user_bucket``.
+
+    Returns
+    -------
+    ibis.Table
+        One row per user in the last period: user_key, user_id, user_bucket, quadrant, x_value, y_value, order_count,
+        paid_amount (of its window).
+    """
+    last = len(states.periods) - 1
+    users = states.users
+    members = users.select(
+        "user_key",
+        code=states.codes()[last],
+        x_value=metric_value(users, states.x.metric, states.periods, last).cast("float64"),
+        y_value=metric_value(users, states.y.metric, states.periods, last).cast("float64"),
+        order_count=users[f"order_count_{last}"].cast("int64"),
+        paid_amount=users[f"paid_amount_{last}"],
+    )
+    members = members.filter(members.code != OUT)
+    named = [
+        table.filter(table.user_id.notnull()).select("user_key", "user_id")
+        for name in ("users", "orders", "events")
+        if name in tables
+        for table in [tables[name]]
+    ]
+    union = ibis.union(*named) if len(named) > 1 else named[0]
+    ids = union.group_by("user_key").aggregate(user_id=_.user_id.arbitrary())
+    joined = members.inner_join(ids, "user_key")
+    quadrant = ibis.cases(
+        *[(joined.code == code, name) for code, name in enumerate(QUADRANTS, 1)], else_=ibis.null("string")
+    )
+    return joined.select(
+        "user_key",
+        "user_id",
+        user_bucket=user_bucket(joined.user_id),
+        quadrant=quadrant,
+        x_value=joined.x_value,
+        y_value=joined.y_value,
+        order_count=joined.order_count,
+        paid_amount=joined.paid_amount,
+    )

@@ -1,0 +1,520 @@
+"""What the tables of users say, in sentences that name their cell."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from workbench.analysis import Action, Cell, Finding, Headline
+from workbench.glossary import codes
+from workbench.language import Language, format_amount, format_count, format_interval, format_rate, say
+from workbench.user.alerts import STOPPED
+from workbench.user.next_purchase import ALL
+from workbench.user.quadrants import QuadrantRules, QuadrantsFound
+
+Tables = Mapping[str, pd.DataFrame]
+MOST_ALERTS = 3
+_CALLED = ("high_high", "low_high")
+_BUYERS = {
+    "once": ("who bought once", "购买过一次"),
+    "twice": ("who bought twice", "购买过两次"),
+    "more": ("who bought three times or more", "购买过三次及以上"),
+}
+
+
+# -- the first screen ----------------------------------------------------------------------------------------
+
+
+def user_headline(
+    tables: Tables, rules: QuadrantRules, found: QuadrantsFound, lang: Language, *, has_money: bool
+) -> Headline:
+    """The four groups, the alarm if there is one, and whom to call."""
+    return Headline(
+        verdict=_verdict(tables, found, lang),
+        table=_headline_table(tables["quadrants"], lang, has_money=has_money),
+        source="quadrants",
+        actions=_actions(tables, rules, found, lang),
+    )
+
+
+def alarms_of(tables: Tables) -> pd.DataFrame:
+    """Alarms, most money first."""
+    alerts = tables["migration_alerts"]
+    return alerts[alerts["is_alarm"].astype(bool)] if len(alerts) else alerts
+
+
+def is_judged(tables: Tables) -> bool:
+    """Whether any outflow has history enough to be judged."""
+    alerts = tables["migration_alerts"]
+    return bool(len(alerts) and (alerts["reason"] != "short_history").any())
+
+
+def last_groups(tables: Tables) -> pd.DataFrame:
+    """The quadrants at the end of the last period."""
+    quadrants = tables["quadrants"]
+    return quadrants[quadrants["period_index"] == quadrants["period_index"].max()]
+
+
+def _verdict(tables: Tables, found: QuadrantsFound, lang: Language) -> str:
+    alarms = alarms_of(tables)
+    if len(alarms):
+        first = alarms.iloc[0]
+        told = alarm_text(first.to_dict(), lang)
+        others = alarms[(alarms["period_index"] == first["period_index"]) & alarms["is_watched"].astype(bool)]
+        others = others[others["from_group"] != first["from_group"]].sort_values("excess_users", ascending=False)
+        return told if others.empty else f"{told} {_also(others.iloc[0].to_dict(), lang)}"
+    groups = last_groups(tables)
+    size = "amount_share" if groups["amount_share"].notna().any() else "user_share"
+    top = groups.sort_values(size, ascending=False).iloc[0]
+    if size == "amount_share":
+        told = say(
+            lang,
+            f"{top['name']} users are {format_rate(top['user_share'])} of all and pay {format_rate(top['amount_share'])}",
+            f"“{top['name']}”占用户 {format_rate(top['user_share'])}，贡献实付金额 {format_rate(top['amount_share'])}",
+        )
+    else:
+        told = say(
+            lang,
+            f"{top['name']} is the largest group, {format_rate(top['user_share'])} of all users",
+            f"“{top['name']}”为最大群体，占用户 {format_rate(top['user_share'])}",
+        )
+    if is_judged(tables):
+        return told + say(
+            lang, "; no group lost more users than its history explains.", "；没有群体的流出超出历史水平。"
+        )
+    if len(found.periods) < 2:
+        return told + say(
+            lang,
+            "; there is one period only, so nobody can be seen to move.",
+            "；仅有一个周期，无法观察迁移。",
+        )
+    return told + say(
+        lang,
+        f"; {len(found.periods)} periods are too short a history for alarms.",
+        f"；仅 {len(found.periods)} 个周期，历史不足以预警。",
+    )
+
+
+def _also(row: Mapping, lang: Language) -> str:
+    """A second alarm of the same period, in short."""
+    share, usual = format_rate(row["row_share"]), format_rate(row["expected_share"])
+    return say(
+        lang,
+        f"So did {format_count(row['user_count'])} “{row['from_name']}” users ({row['to_name'].lower()}: {share}, usual {usual}).",
+        f"同期“{row['from_name']}”{row['to_name']} {format_count(row['user_count'])} 名（{share}，通常 {usual}）。",
+    )
+
+
+def alarm_text(row: Mapping, lang: Language) -> str:
+    """One alarm: who, where to, how many against how many, and the money."""
+    share, usual = format_rate(row["row_share"]), format_rate(row["expected_share"])
+    users, of = format_count(row["user_count"]), format_count(row["from_user_count"])
+    money = row["amount_at_risk"]
+    risk = ""
+    if money == money and money > 0:
+        amount = format_amount(money, lang)
+        risk = say(lang, f"; {amount} at risk", f"，涉及金额 {amount}")
+    if row["to_group"] == STOPPED:
+        what, what_zh = "stopped coming", "停止访问"
+    elif row["to_group"] == "gone":
+        what, what_zh = "are gone", "流失"
+    else:
+        what, what_zh = f"became “{row['to_name']}”", f"转为“{row['to_name']}”"
+    return say(
+        lang,
+        f"From {row['start_date']} on, {users} of {of} “{row['from_name']}” users {what}: {share} where {usual} are usual{risk}.",
+        f"自 {row['start_date']} 起，“{row['from_name']}”{of} 名用户中 {users} 名{what_zh}：{share}，通常为 {usual}{risk}。",
+    )
+
+
+def _headline_table(quadrants: pd.DataFrame, lang: Language, *, has_money: bool) -> pd.DataFrame:
+    last = quadrants[quadrants["period_index"] == quadrants["period_index"].max()]
+    rows = []
+    for row in last.to_dict("records"):
+        change = row["user_count_change"]
+        cells = {
+            say(lang, "Group", "群体"): row["name"],
+            say(lang, "Users", "用户"): format_count(row["user_count"]),
+            say(lang, "Share", "占比"): format_rate(row["user_share"]),
+            say(lang, "Change", "变化"): "–" if change != change else f"{change:+,.0f}".replace("-", "−"),
+        }
+        if has_money:
+            cells[say(lang, "Paid", "实付")] = format_amount(row["paid_amount"], lang)
+            cells[say(lang, "Per user", "人均")] = format_amount(row["paid_amount_per_user"], lang)
+        rows.append(cells)
+    return pd.DataFrame(rows)
+
+
+def _actions(tables: Tables, rules: QuadrantRules, found: QuadrantsFound, lang: Language) -> tuple[Action, ...]:
+    actions = [*_of_result(tables, lang), *_of_alarms(tables, lang), *_of_contacts(tables, rules, found, lang)]
+    return tuple(actions[:3])
+
+
+def _of_result(tables: Tables, lang: Language) -> list[Action]:
+    """What a test of an audience asks for comes first: it is the one number that says what calling changes."""
+    words = {
+        "roll_out": (
+            "Address the rest of “{}” too: it earns more than its control",
+            "对“{}”对照组也开始触达：效果优于对照",
+        ),
+        "stop": ("Stop addressing “{}”: it earns less than its control", "停止触达“{}”：效果低于对照"),
+    }
+    rows = tables.get("audience_action", pd.DataFrame())
+    found = []
+    for row in rows.to_dict("records"):
+        if row["action"] not in words:
+            continue
+        en, zh = words[row["action"]]
+        found.append(
+            Action(
+                name=f"audience_{row['action']}",
+                text=say(lang, en, zh).format(row["audience"]) + say(lang, ".", "。"),
+                cell=Cell("audience_action", {"audience": row["audience"]}, "total_estimate"),
+                amount=row["total_estimate"],
+                ci_lower=row["total_ci_lower"],
+                ci_upper=row["total_ci_upper"],
+                basis=say(
+                    lang,
+                    f"difference to the control in {row['outcome_days']:.0f} days, times the audience's users",
+                    f"{row['outcome_days']:.0f} 天内与对照之差 × 触达用户数",
+                ),
+                evidence="randomized",
+            )
+        )
+    return found
+
+
+def _of_alarms(tables: Tables, lang: Language) -> list[Action]:
+    """Call those who left where an alarm rang in the last period; older alarms are findings."""
+    alarms = alarms_of(tables)
+    if not len(alarms):
+        return []
+    recent = alarms[alarms["period_index"] == tables["quadrants"]["period_index"].max()]
+    found = []
+    for row in recent.head(2).to_dict("records"):
+        users = format_count(row["user_count"])
+        found.append(
+            Action(
+                name="call_leavers",
+                text=say(
+                    lang,
+                    f"Ask the {users} “{row['from_name']}” users who left for “{row['to_name']}” why, and win them back with a "
+                    "control held out.",
+                    f"联系由“{row['from_name']}”转为“{row['to_name']}”的 {users} 名用户，了解原因并挽回，同时保留对照组。",
+                ),
+                cell=Cell("migration_alerts", _key(row), "amount_at_risk"),
+                amount=None if row["amount_at_risk"] != row["amount_at_risk"] else row["amount_at_risk"],
+                ci_lower=None,
+                ci_upper=None,
+                basis=say(
+                    lang,
+                    "what those beyond the usual number paid less in the window; not what a call brings back",
+                    "超出常态部分的用户在窗口内少付的金额，并非联系即可挽回",
+                ),
+                evidence="descriptive",
+            )
+        )
+    return found
+
+
+def _key(row: Mapping) -> dict:
+    return {name: row[name] for name in ("end_date", "from_group", "to_group")}
+
+
+def _of_contacts(tables: Tables, rules: QuadrantRules, found: QuadrantsFound, lang: Language) -> list[Action]:
+    """Valuable users whose next purchase is due now."""
+    contacts = tables.get("contacts", pd.DataFrame())
+    if not len(contacts) or "paid_amount" not in (rules.x_metric, rules.y_metric):
+        return []
+    groups = last_groups(tables).set_index("quadrant")
+    due = contacts[contacts["buyer_group"] == ALL].set_index("quadrant")["contact_count"]
+    actions = []
+    for quadrant in _CALLED:
+        count = due.get(quadrant)
+        if count is None or count != count or count < 1:
+            continue
+        paid = float(groups["paid_amount_per_user"][quadrant])
+        actions.append(
+            Action(
+                name="contact_due",
+                text=say(
+                    lang,
+                    f"Contact the {format_count(count)} “{found.names[quadrant]}” users whose next purchase is due now.",
+                    f"联系 {format_count(count)} 名“{found.names[quadrant]}”用户：其下次购买时点已到。",
+                ),
+                cell=Cell("contacts", {"quadrant": quadrant, "buyer_group": ALL}, "contact_count"),
+                amount=None if paid != paid else float(count * paid),
+                ci_lower=None,
+                ci_upper=None,
+                basis=say(
+                    lang,
+                    f"what so many users of the group paid in {rules.window_days} days; not what a message adds",
+                    f"同等数量该群体用户 {rules.window_days} 天的实付金额，并非触达带来的增量",
+                ),
+                evidence="descriptive",
+            )
+        )
+    return actions
+
+
+# -- the findings --------------------------------------------------------------------------------------------
+
+
+def user_findings(tables: Tables, rules: QuadrantRules, found: QuadrantsFound, lang: Language) -> tuple[Finding, ...]:
+    """Sentences on alarms, groups, their profiles, flows, lifecycle, the next purchase, tags and audiences."""
+    every = [
+        *_alarm_findings(tables, lang),
+        *_group_findings(tables, found, lang),
+        *_flow_findings(tables, lang),
+        *_profile_findings(tables, found, lang),
+        *_lifecycle_findings(tables, lang),
+        *_purchase_findings(tables, lang),
+        *_tag_findings(tables, lang),
+        *_audience_findings(tables, lang),
+    ]
+    return tuple(every)
+
+
+def _alarm_findings(tables: Tables, lang: Language) -> list[Finding]:
+    return [
+        Finding(
+            "alarm", alarm_text(row, lang), Cell("migration_alerts", _key(row), "row_share"), float(row["row_share"])
+        )
+        for row in alarms_of(tables).head(MOST_ALERTS).to_dict("records")
+    ]
+
+
+def _group_findings(tables: Tables, found: QuadrantsFound, lang: Language) -> list[Finding]:
+    """What each group is of users and money, with its advice; the one that is watched always."""
+    groups = last_groups(tables)
+    findings = []
+    for row in groups.to_dict("records"):
+        if not row["user_count"]:
+            continue
+        users = f"{format_rate(row['user_share'])} ({format_interval(row['user_share_ci_lower'], row['user_share_ci_upper'])})"
+        money = ""
+        if row["amount_share"] == row["amount_share"]:
+            money = say(
+                lang,
+                f" and {format_rate(row['amount_share'])} of the paid amount",
+                f"，实付金额占 {format_rate(row['amount_share'])}",
+            )
+        advice = found.strategies[row["quadrant"]]
+        findings.append(
+            Finding(
+                f"group_{row['quadrant']}",
+                say(
+                    lang,
+                    f"{row['name']}: {format_count(row['user_count'])} users, {users} of all{money}. {advice}",
+                    f"{row['name']}：{format_count(row['user_count'])} 名用户，占 {users}{money}。{advice}",
+                ),
+                Cell("quadrants", {"end_date": row["end_date"], "quadrant": row["quadrant"]}, "user_share"),
+                float(row["user_share"]),
+            )
+        )
+    return findings
+
+
+def _flow_findings(tables: Tables, lang: Language) -> list[Finding]:
+    """The largest move between two groups in the last period."""
+    moves = tables["migration"]
+    last = moves[moves["period_index"] == moves["period_index"].max()] if len(moves) else moves
+    last = last[last["crossed"].notna() & (last["user_count"] > 0)] if len(last) else last
+    if not len(last):
+        return []
+    row = last.sort_values("user_count", ascending=False).iloc[0]
+    text = say(
+        lang,
+        f"Most who changed groups in the last period went from “{row['from_name']}” to “{row['to_name']}”: "
+        f"{format_count(row['user_count'])}, {format_rate(row['row_share'])} of the group they left.",
+        f"上一周期人数最多的迁移：“{row['from_name']}”→“{row['to_name']}” {format_count(row['user_count'])} 人，"
+        f"占原群体 {format_rate(row['row_share'])}。",
+    )
+    return [Finding("largest_flow", text, Cell("migration", _key(row.to_dict()), "row_share"), float(row["row_share"]))]
+
+
+def _profile_findings(tables: Tables, found: QuadrantsFound, lang: Language) -> list[Finding]:
+    """What marks each group most among what is beyond chance."""
+    profile = tables["quadrant_profile"]
+    if not len(profile):
+        return []
+    different = profile[profile["is_different"].astype(bool)]
+    different = different[~different["value"].isin(["(unknown)", "(other)"])]
+    findings = []
+    for quadrant, rows in different.groupby("quadrant", sort=False):
+        row = rows.iloc[int(rows["difference"].abs().to_numpy().argmax())]
+        more = row["difference"] > 0
+        name, column = found.names[str(quadrant)], str(row["dimension"])
+        known = codes("dimension", "quadrant_profile")
+        word = known[column].word(lang) if column in known else column
+        text = say(
+            lang,
+            f"{name}: {format_rate(row['user_share'])} are {word} {row['value']}, against "
+            f"{format_rate(row['rest_share'])} of the others ({'more' if more else 'fewer'} by "
+            f"{format_interval(abs(row['ci_lower' if more else 'ci_upper']), abs(row['ci_upper' if more else 'ci_lower']))}).",
+            f"{name}：{word}为 {row['value']} 的占 {format_rate(row['user_share'])}，其他群体为 "
+            f"{format_rate(row['rest_share'])}（{'高' if more else '低'} "
+            f"{format_interval(abs(row['ci_lower' if more else 'ci_upper']), abs(row['ci_upper' if more else 'ci_lower']))}）。",
+        )
+        key = {"quadrant": quadrant, "dimension": row["dimension"], "value": row["value"]}
+        findings.append(
+            Finding(f"profile_{quadrant}", text, Cell("quadrant_profile", key, "difference"), float(row["difference"]))
+        )
+    return findings
+
+
+def _lifecycle_findings(tables: Tables, lang: Language) -> list[Finding]:
+    states = tables.get("lifecycle", pd.DataFrame())
+    if not len(states):
+        return []
+    last = states[states["period_index"] == states["period_index"].max()].set_index("state")
+    findings = []
+    for state, en, zh in (
+        ("back", "came back after a long silence", "沉默后回归"),
+        ("dormant", "are dormant", "处于沉睡"),
+        ("gone", "are gone", "已流失"),
+    ):
+        row = last.loc[state]
+        if not row["user_count"] or (state == "gone" and not row["is_complete"]):
+            continue
+        text = say(
+            lang,
+            f"{format_count(row['user_count'])} users {en}: {format_rate(row['user_share'])} of all known by {row['end_date']}.",
+            f"{format_count(row['user_count'])} 名用户{zh}，占截至 {row['end_date']} 已知用户的 {format_rate(row['user_share'])}。",
+        )
+        key = {"end_date": row["end_date"], "state": state}
+        findings.append(
+            Finding(f"lifecycle_{state}", text, Cell("lifecycle", key, "user_count"), float(row["user_count"]))
+        )
+    gaps = tables["lifecycle_gaps"]
+    gaps = gaps[(gaps["basis"] == "visit") & gaps["suggested_days"].notna() & (gaps["state"] == "dormant")]
+    for row in gaps.to_dict("records"):
+        days, limit = f"{row['suggested_days']:.0f}", format_rate(row["share_limit"], 0)
+        text = say(
+            lang,
+            f"After {days} days without a visit fewer than {limit} come back within {row['horizon_days']:.0f} more days.",
+            f"连续 {days} 天未访问后，{row['horizon_days']:.0f} 天内回访的不足 {limit}。",
+        )
+        key = {"basis": "visit", "state": "dormant"}
+        findings.append(
+            Finding("silence", text, Cell("lifecycle_gaps", key, "suggested_days"), float(row["suggested_days"]))
+        )
+    return findings
+
+
+def _purchase_findings(tables: Tables, lang: Language) -> list[Finding]:
+    buyers, moments = (tables.get(name, pd.DataFrame()) for name in ("buyers", "next_purchase"))
+    findings = []
+    once = buyers[buyers["buyer_group"] == "once"] if len(buyers) else buyers
+    for row in once.to_dict("records"):
+        if row["user_share"] != row["user_share"] or not row["user_count"]:
+            continue
+        again = row.get("next_purchase_rate_30", float("nan"))
+        later = ""
+        if again == again:
+            bounds = format_interval(row["next_purchase_rate_30_ci_lower"], row["next_purchase_rate_30_ci_upper"])
+            later = say(
+                lang,
+                f"; after a first purchase {format_rate(again)} ({bounds}) buy again within 30 days",
+                f"；首次购买后 30 天内再次购买的为 {format_rate(again)}（{bounds}）",
+            )
+        text = say(
+            lang,
+            f"{format_rate(row['user_share'])} of buyers have bought once{later}.",
+            f"{format_rate(row['user_share'])} 的买家只购买过一次{later}。",
+        )
+        findings.append(
+            Finding(
+                "bought_once", text, Cell("buyers", {"buyer_group": "once"}, "user_share"), float(row["user_share"])
+            )
+        )
+    for row in moments.to_dict("records"):
+        if row["buyer_group"] not in _BUYERS or row["median_day"] != row["median_day"]:
+            continue
+        who = say(lang, *_BUYERS[row["buyer_group"]])
+        first, last = f"{row['contact_from_day']:.0f}", f"{row['contact_until_day']:.0f}"
+        text = say(
+            lang,
+            f"Contact buyers {who} from day {first} to day {last} after it: half of those who buy again within "
+            f"{row['horizon_days']:.0f} days have done so by day {row['median_day']:.0f} "
+            f"({row['median_ci_lower']:.0f}–{row['median_ci_upper']:.0f}); {format_count(row['contact_count'])} are there now.",
+            f"对{who}的买家，宜在购买后第 {first} 至 {last} 天联系：{row['horizon_days']:.0f} 天内复购者中，半数在第 "
+            f"{row['median_day']:.0f} 天（{row['median_ci_lower']:.0f}–{row['median_ci_upper']:.0f}）前再次购买；目前有 "
+            f"{format_count(row['contact_count'])} 人处于该区间。",
+        )
+        findings.append(
+            Finding(
+                f"next_purchase_{row['buyer_group']}",
+                text,
+                Cell("next_purchase", {"buyer_group": row["buyer_group"]}, "median_day"),
+                float(row["median_day"]),
+            )
+        )
+    return findings
+
+
+def _tag_findings(tables: Tables, lang: Language) -> list[Finding]:
+    """The most common mark of each kind among those that mark anything."""
+    tags = tables["tags"]
+    findings = []
+    for tag, rows in tags.groupby("tag", sort=False) if len(tags) else ():
+        marked = rows[~rows["value"].isin(["(no orders)", "(none)", "(unknown)", "none", "normal", "middle"])]
+        if tag == "channel" or not len(marked):
+            continue
+        row = marked.iloc[0]
+        word = say(
+            lang,
+            *{
+                "category": ("prefer the category", "偏好品类"),
+                "coupon_sensitivity": ("buy with coupons more than others", "更依赖优惠券"),
+                "price_band": ("buy in the price band", "购买价格带"),
+            }[str(tag)],
+        )
+        value = "" if tag == "coupon_sensitivity" else f" {row['value']}"
+        text = say(
+            lang,
+            f"{format_count(row['user_count'])} users ({format_rate(row['share'])}) {word}{value}.",
+            f"{format_count(row['user_count'])} 名用户（{format_rate(row['share'])}）{word}{value}。",
+        )
+        key = {"tag": tag, "value": row["value"]}
+        findings.append(Finding(f"tag_{tag}", text, Cell("tags", key, "share"), float(row["share"])))
+    return findings
+
+
+def _audience_findings(tables: Tables, lang: Language) -> list[Finding]:
+    findings = []
+    summary = tables.get("audience_summary", pd.DataFrame())
+    for row in summary[summary["segment"] == "(all)"].to_dict("records") if len(summary) else ():
+        text = say(
+            lang,
+            f"Audience “{row['audience']}”: {format_count(row['user_count'])} users ({format_rate(row['user_share'])}), "
+            f"{format_count(row['control_count'])} of them held back as control.",
+            f"人群“{row['audience']}”：{format_count(row['user_count'])} 名用户（{format_rate(row['user_share'])}），其中 "
+            f"{format_count(row['control_count'])} 名留作对照。",
+        )
+        key = {"audience": row["audience"], "segment": "(all)"}
+        findings.append(
+            Finding("audience", text, Cell("audience_summary", key, "user_count"), float(row["user_count"]))
+        )
+    actions = tables.get("audience_action", pd.DataFrame())
+    words = {
+        "roll_out": ("address the control too", "对照组也可触达"),
+        "stop": ("stop", "停止"),
+        "go_on": ("go on: it cannot be told from no effect yet", "继续观察：尚不能与无效区分"),
+        "wait": ("wait: too little is followed yet", "等待：观察期尚不足"),
+        "distrust": ("do not trust it: the groups have not the sizes that were drawn", "不可信：分组规模与抽取不符"),
+    }
+    for row in actions.to_dict("records"):
+        estimate = row["total_estimate"]
+        money = ""
+        if estimate == estimate:
+            bounds = format_interval(row["total_ci_lower"], row["total_ci_upper"], lang, "amount")
+            money = f" {format_amount(estimate, lang)} ({bounds})"
+        text = say(
+            lang,
+            f"Audience “{row['audience']}” against its control:{money or ' no estimate'}; {words[row['action']][0]}.",
+            f"人群“{row['audience']}”与对照相比：{money or '无估计'}；{words[row['action']][1]}。",
+        )
+        key = {"audience": row["audience"]}
+        value = None if estimate != estimate else float(estimate)
+        findings.append(Finding("audience_result", text, Cell("audience_action", key, "total_estimate"), value))
+    return findings
