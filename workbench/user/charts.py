@@ -183,36 +183,43 @@ def profile_picture(analysis: Analysis) -> alt.FacetChart | None:
     known = known.assign(
         group=known["quadrant"].map(names),
         label=known["value"].astype(str),
+        row=known["quadrant"] + "|" + known["value"].astype(str),  # a value stands elsewhere in each group
         points=100 * known["difference"],
+        zero=0,
         lower=100 * known["ci_lower"],
         upper=100 * known["ci_upper"],
     )
     order = [names[one] for one in _COLOURS if one in set(known["quadrant"])]
-    base = alt.Chart(known).encode(
+    known = known.sort_values("points", ascending=False)
+    base = alt.Chart().encode(
         y=alt.Y(
-            "label:N",
-            sort=alt.EncodingSortField("points", order="descending"),
+            "row:N",
+            sort=None,  # as the rows stand
             title=None,
-            axis=alt.Axis(labelLimit=120),
+            axis=alt.Axis(labelLimit=120, labelExpr="slice(datum.label, indexof(datum.label, '|') + 1)"),
         )
     )
-    layers = alt.layer(
-        alt.Chart(known).mark_rule(color=_GREY, strokeDash=[3, 3]).encode(x=alt.datum(0)),
-        base.mark_rule(strokeWidth=3, opacity=0.5, color=_BLUE).encode(
-            x=alt.X("lower:Q", title=say(lang, "points more than the others", "较其他群体高（百分点）")), x2="upper:Q"
-        ),
-        base.mark_point(filled=True, size=50, opacity=1, color=_BLUE).encode(
-            x="points:Q",
-            tooltip=[
-                alt.Tooltip("group:N", title=say(lang, "group", "群体")),
-                alt.Tooltip("dimension:N", title=say(lang, "column", "维度")),
-                alt.Tooltip("label:N", title=say(lang, "value", "取值")),
-                alt.Tooltip("points:Q", title=say(lang, "points", "百分点"), format="+.1f"),
-                alt.Tooltip("lower:Q", title=say(lang, "lower", "下限"), format="+.1f"),
-                alt.Tooltip("upper:Q", title=say(lang, "upper", "上限"), format="+.1f"),
-            ],
-        ),
-    ).properties(width=300, height=alt.Step(22))
+    layers = alt.LayerChart(
+        data=known,
+        layer=[
+            base.mark_rule(color=_GREY, strokeDash=[3, 3]).encode(x="zero:Q", y=alt.Undefined),
+            base.mark_rule(strokeWidth=3, opacity=0.5, color=_BLUE).encode(
+                x=alt.X("lower:Q", title=say(lang, "points more than the others", "较其他群体高（百分点）")),
+                x2="upper:Q",
+            ),
+            base.mark_point(filled=True, size=50, opacity=1, color=_BLUE).encode(
+                x="points:Q",
+                tooltip=[
+                    alt.Tooltip("group:N", title=say(lang, "group", "群体")),
+                    alt.Tooltip("dimension:N", title=say(lang, "column", "维度")),
+                    alt.Tooltip("label:N", title=say(lang, "value", "取值")),
+                    alt.Tooltip("points:Q", title=say(lang, "points", "百分点"), format="+.1f"),
+                    alt.Tooltip("lower:Q", title=say(lang, "lower", "下限"), format="+.1f"),
+                    alt.Tooltip("upper:Q", title=say(lang, "upper", "上限"), format="+.1f"),
+                ],
+            ),
+        ],
+    ).properties(width=300, height=22 * int(known.groupby("quadrant").size().max()))
     title = _title(
         analysis,
         *[f"profile_{one}" for one in ("high_low", "high_high", "low_high", "low_low")],
