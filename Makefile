@@ -28,6 +28,9 @@ bench: setup-tests  ## speed and memory beside their floors and limits; LARGE=1 
 	$(BIN)/python benchmarks/markov.py
 	$(BIN)/python benchmarks/funnel.py $(if $(LARGE),--large)
 	$(BIN)/python benchmarks/coupons.py
+	$(BIN)/python benchmarks/rooms.py $(if $(LARGE),--large)
+	$(BIN)/python benchmarks/streams.py
+	$(BIN)/python benchmarks/users.py
 
 lab: setup $(SAMPLE)/truth.json  ## JupyterLab on the notebooks
 	$(BIN)/workbench lab
