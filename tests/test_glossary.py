@@ -95,7 +95,9 @@ def test_every_code_of_every_table_has_words(analysed, analyse):
     for name, table in analysed(analyse).tables.items():
         for column in table.columns:
             known = metric(column, name)
-            is_named = FROM_DATA.search(column) and (column.startswith(("member", "value")) or not has_codes(column, name))
+            is_named = FROM_DATA.search(column) and (
+                column.startswith(("member", "value")) or not has_codes(column, name)
+            )
             if known is None or known.unit != "text" or is_named:
                 continue
             cells = {one for one in table[column].dropna() if isinstance(one, str)}
