@@ -273,14 +273,14 @@ def buyer_sums(bought: ir.Table, end_ms: int) -> ir.Table:
 
 
 def days_since_purchase(bought: ir.Table, period: Period, members: ir.Table | None = None) -> ir.Table:
-    """How long ago was each user's last purchase, at the end of the data?
+    """How long ago was each user's last purchase, at the end of the period (of the data, if that is earlier)?
 
     Parameters
     ----------
     bought
         From ``purchases``.
     period
-        Gives the end of the data.
+        Gives the end.
     members
         Users to tell apart by ``quadrant``, with ``user_key``; None: all together.
 
@@ -290,8 +290,9 @@ def days_since_purchase(bought: ir.Table, period: Period, members: ir.Table | No
         One row per ``purchase_number`` (so far, up to ``MOST_PURCHASES``), ``elapsed_days`` (whole days of 24 hours, up to
         ``LONGEST_DAYS``) and, with ``members``, quadrant (null: not among them): user_count.
     """
-    last = bought.filter(bought.next_ms.isnull())
-    elapsed = ibis.least(((period.data_end_ms - last.origin_ms) // DAY_MS).cast("int64"), LONGEST_DAYS)
+    end_ms = min(period.end_ms, period.data_end_ms)
+    last = bought.filter(bought.origin_ms < end_ms, bought.next_ms.isnull() | (bought.next_ms >= end_ms))
+    elapsed = ibis.least(((end_ms - last.origin_ms) // DAY_MS).cast("int64"), LONGEST_DAYS)
     told = last.mutate(group_number=_group(last.purchase_number), elapsed_days=elapsed)
     by = ["group_number", "elapsed_days"]
     if members is not None:

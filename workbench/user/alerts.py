@@ -222,13 +222,16 @@ def migration_alerts(
     size = table["amount_at_risk" if has_money else "excess_users"].fillna(-1.0).round(6)
     place = {name: number for number, name in enumerate((*ORIGINS, "gone", STOPPED))}
     ordered = table.assign(
-        _size=size, _from=table["from_group"].map(place), _to=table["to_group"].map(place)
+        _size=size,
+        _excess=-table["excess_users"].fillna(0.0).round(6),
+        _from=table["from_group"].map(place),
+        _to=table["to_group"].map(place),
     ).sort_values(
-        ["is_alarm", "_size", "period_index", "_from", "_to"],
-        ascending=[False, False, False, True, True],
+        ["is_alarm", "_size", "_excess", "period_index", "_from", "_to"],
+        ascending=[False, False, True, False, True, True],
         kind="stable",
     )
-    ordered = ordered.drop(columns=["_size", "_from", "_to"]).reset_index(drop=True)
+    ordered = ordered.drop(columns=["_size", "_excess", "_from", "_to"]).reset_index(drop=True)
     rank = pd.Series(np.arange(1, len(ordered) + 1), index=ordered.index).where(ordered["is_alarm"]).astype("Int64")
     return ordered.assign(rank=rank)[COLUMNS]
 

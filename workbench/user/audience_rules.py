@@ -295,7 +295,7 @@ def read_audience_rules(text: str, name: str = "rules") -> AudienceRules:
     if faults:
         raise ParameterError(listed(name, faults))
     assert form is not None
-    settings = Settings.model_validate(form.model_dump(exclude={"audiences"}))
+    settings = Settings.model_validate(form.model_dump(exclude={"audiences"}, exclude_unset=True))
     return AudienceRules(settings, tuple(rules), name, content)
 
 

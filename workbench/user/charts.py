@@ -27,6 +27,7 @@ _BUYERS = {
     "(all)": ("all", "全部"),
 }
 _MOST_VALUES = 6
+_LEAST_USERS = 30  # a smaller group before says nothing by its change
 
 
 def _title(analysis: Analysis, *names: str, otherwise: str) -> str:
@@ -133,11 +134,11 @@ def history_picture(analysis: Analysis) -> alt.Chart | None:
     if table["period_index"].nunique() < 2:
         return None
     last = last_groups(analysis.tables)
-    moved = last[last["user_count_change"].notna()]
+    before = last["user_count"] - last["user_count_change"].astype(float)
+    moved = last[before >= _LEAST_USERS]
     title = say(lang, "Users of each group", "各群体人数")
     if len(moved):
-        before = (moved["user_count"] - moved["user_count_change"]).clip(lower=1)
-        row = moved.iloc[int((moved["user_count_change"] / before).abs().to_numpy().argmax())]
+        row = moved.iloc[int(moved["user_count_change"].astype(float).abs().to_numpy().argmax())]
         change = row["user_count_change"] / max(row["user_count"] - row["user_count_change"], 1)
         title = say(
             lang,
@@ -459,7 +460,9 @@ def next_purchase_picture(analysis: Analysis) -> alt.LayerChart | None:
     drawn = table.assign(
         group=table["buyer_group"].map(words),
         text=[
-            say(lang, f"{format_count(row['contact_count'])} due now", f"当前 {format_count(row['contact_count'])} 人")
+            say(
+                lang, f"{format_count(row['contact_count'])} there now", f"期末 {format_count(row['contact_count'])} 人"
+            )
             if row["contact_count"] == row["contact_count"]
             else ""
             for row in table.to_dict("records")
@@ -505,8 +508,8 @@ def next_purchase_picture(analysis: Analysis) -> alt.LayerChart | None:
             subtitle=wrap(
                 say(
                     lang,
-                    "bars: middle half of those who buy again; dark: when to contact; tick: median.",
-                    "柱为复购者的中间一半；深色为建议联系区间；刻度为中位数。",
+                    "bars: middle half of those who buy again; strong colour: when to contact; tick: median.",
+                    "柱为复购者的中间一半；强色段为建议联系区间；刻度为中位数。",
                 )
             ),
         ),

@@ -1,6 +1,7 @@
 """What the tables of users say, in sentences that name their cell."""
 
 from collections.abc import Mapping
+from datetime import date, timedelta
 
 import pandas as pd
 
@@ -13,6 +14,8 @@ from workbench.user.quadrants import QuadrantRules, QuadrantsFound
 
 Tables = Mapping[str, pd.DataFrame]
 MOST_ALERTS = 3
+RECENT_PERIODS = 2
+"""An alarm of so many last periods is the verdict; older ones are told as past."""
 _CALLED = ("high_high", "low_high")
 _BUYERS = {
     "once": ("who bought once", "购买过一次"),
@@ -45,7 +48,7 @@ def alarms_of(tables: Tables) -> pd.DataFrame:
 def is_judged(tables: Tables) -> bool:
     """Whether any outflow has history enough to be judged."""
     alerts = tables["migration_alerts"]
-    return bool(len(alerts) and (alerts["reason"] != "short_history").any())
+    return bool(len(alerts) and alerts["p_value"].notna().any())
 
 
 def last_groups(tables: Tables) -> pd.DataFrame:
@@ -55,7 +58,9 @@ def last_groups(tables: Tables) -> pd.DataFrame:
 
 
 def _verdict(tables: Tables, found: QuadrantsFound, lang: Language) -> str:
-    alarms = alarms_of(tables)
+    every = alarms_of(tables)
+    newest = tables["quadrants"]["period_index"].max()
+    alarms = every[every["period_index"] > newest - RECENT_PERIODS]
     if len(alarms):
         first = alarms.iloc[0]
         told = alarm_text(first.to_dict(), lang)
@@ -77,6 +82,13 @@ def _verdict(tables: Tables, found: QuadrantsFound, lang: Language) -> str:
             f"{top['name']} is the largest group, {format_rate(top['user_share'])} of all users",
             f"“{top['name']}”为最大群体，占用户 {format_rate(top['user_share'])}",
         )
+    if len(every):
+        count, last = every["period_index"].nunique(), every["start_date"].max()
+        return told + say(
+            lang,
+            f"; {count} earlier {'periods' if count > 1 else 'period'} rang, the last from {last}; nothing since.",
+            f"；此前 {count} 个周期触发预警，最近一次自 {last} 起，其后无异常。",
+        )
     if is_judged(tables):
         return told + say(
             lang, "; no group lost more users than its history explains.", "；没有群体的流出超出历史水平。"
@@ -87,6 +99,9 @@ def _verdict(tables: Tables, found: QuadrantsFound, lang: Language) -> str:
             "; there is one period only, so nobody can be seen to move.",
             "；仅有一个周期，无法观察迁移。",
         )
+    alerts = tables["migration_alerts"]
+    if len(alerts) and (alerts["reason"] == "few_users").any() and not (alerts["reason"] == "short_history").any():
+        return told + say(lang, "; the groups are too small for alarms.", "；各群体人数过少，无法预警。")
     return told + say(
         lang,
         f"; {len(found.periods)} periods are too short a history for alarms.",
@@ -114,15 +129,16 @@ def alarm_text(row: Mapping, lang: Language) -> str:
         amount = format_amount(money, lang)
         risk = say(lang, f"; {amount} at risk", f"，涉及金额 {amount}")
     if row["to_group"] == STOPPED:
-        what, what_zh = "stopped coming", "停止访问"
+        what, what_zh = "did not come at all", "未访问"
     elif row["to_group"] == "gone":
         what, what_zh = "are gone", "流失"
     else:
         what, what_zh = f"became “{row['to_name']}”", f"转为“{row['to_name']}”"
+    last = (date.fromisoformat(str(row["end_date"])) - timedelta(days=1)).isoformat()
     return say(
         lang,
-        f"From {row['start_date']} on, {users} of {of} “{row['from_name']}” users {what}: {share} where {usual} are usual{risk}.",
-        f"自 {row['start_date']} 起，“{row['from_name']}”{of} 名用户中 {users} 名{what_zh}：{share}，通常为 {usual}{risk}。",
+        f"{row['start_date']} to {last}: {users} of {of} “{row['from_name']}” users {what}, {share} where {usual} are usual{risk}.",
+        f"{row['start_date']} 至 {last}：“{row['from_name']}”{of} 名用户中 {users} 名{what_zh}，占 {share}，通常为 {usual}{risk}。",
     )
 
 
@@ -135,7 +151,7 @@ def _headline_table(quadrants: pd.DataFrame, lang: Language, *, has_money: bool)
             say(lang, "Group", "群体"): row["name"],
             say(lang, "Users", "用户"): format_count(row["user_count"]),
             say(lang, "Share", "占比"): format_rate(row["user_share"]),
-            say(lang, "Change", "变化"): "–" if change != change else f"{change:+,.0f}".replace("-", "−"),
+            say(lang, "Change", "变化"): "–" if pd.isna(change) else f"{change:+,.0f}".replace("-", "−"),
         }
         if has_money:
             cells[say(lang, "Paid", "实付")] = format_amount(row["paid_amount"], lang)
@@ -191,18 +207,19 @@ def _of_alarms(tables: Tables, lang: Language) -> list[Action]:
     recent = alarms[alarms["period_index"] == tables["quadrants"]["period_index"].max()]
     found = []
     for row in recent.head(2).to_dict("records"):
-        users = format_count(row["user_count"])
+        more = format_count(round(row["excess_users"]))
         found.append(
             Action(
                 name="call_leavers",
                 text=say(
                     lang,
-                    f"Ask the {users} “{row['from_name']}” users who left for “{row['to_name']}” why, and win them back with a "
-                    "control held out.",
-                    f"联系由“{row['from_name']}”转为“{row['to_name']}”的 {users} 名用户，了解原因并挽回，同时保留对照组。",
+                    f"Find out why some {more} “{row['from_name']}” users more than usual are lost ({row['to_name'].lower()}), and "
+                    "win them back with a control held out (workbench audience).",
+                    f"查明“{row['from_name']}”为何比通常多流失约 {more} 名（{row['to_name']}），并在保留对照组的前提下挽回"
+                    "（workbench audience）。",
                 ),
                 cell=Cell("migration_alerts", _key(row), "amount_at_risk"),
-                amount=None if row["amount_at_risk"] != row["amount_at_risk"] else row["amount_at_risk"],
+                amount=row["amount_at_risk"] if row["amount_at_risk"] > 0 else None,
                 ci_lower=None,
                 ci_upper=None,
                 basis=say(
@@ -238,8 +255,9 @@ def _of_contacts(tables: Tables, rules: QuadrantRules, found: QuadrantsFound, la
                 name="contact_due",
                 text=say(
                     lang,
-                    f"Contact the {format_count(count)} “{found.names[quadrant]}” users whose next purchase is due now.",
-                    f"联系 {format_count(count)} 名“{found.names[quadrant]}”用户：其下次购买时点已到。",
+                    f"Contact the {format_count(count)} “{found.names[quadrant]}” users who are in the days when those who buy "
+                    "again usually do.",
+                    f"联系 {format_count(count)} 名“{found.names[quadrant]}”用户：正处于复购者通常再次购买的时段。",
                 ),
                 cell=Cell("contacts", {"quadrant": quadrant, "buyer_group": ALL}, "contact_count"),
                 amount=None if paid != paid else float(count * paid),
@@ -338,7 +356,8 @@ def _profile_findings(tables: Tables, found: QuadrantsFound, lang: Language) -> 
     if not len(profile):
         return []
     different = profile[profile["is_different"].astype(bool)]
-    different = different[~different["value"].isin(["(unknown)", "(other)"])]
+    # Who buys more often uses a coupon more often: that marks no group.
+    different = different[~different["value"].isin(["(unknown)", "(other)"]) & (different["dimension"] != "coupon_use")]
     findings = []
     for quadrant, rows in different.groupby("quadrant", sort=False):
         row = rows.iloc[int(rows["difference"].abs().to_numpy().argmax())]
@@ -346,12 +365,13 @@ def _profile_findings(tables: Tables, found: QuadrantsFound, lang: Language) -> 
         name, column = found.names[str(quadrant)], str(row["dimension"])
         known = codes("dimension", "quadrant_profile")
         word = known[column].word(lang) if column in known else column
+        who = say(lang, " of its buyers", "的买家中") if column == "category" else ""
         text = say(
             lang,
-            f"{name}: {format_rate(row['user_share'])} are {word} {row['value']}, against "
+            f"{name}: {format_rate(row['user_share'])}{who} are {word} {row['value']}, against "
             f"{format_rate(row['rest_share'])} of the others ({'more' if more else 'fewer'} by "
             f"{format_interval(abs(row['ci_lower' if more else 'ci_upper']), abs(row['ci_upper' if more else 'ci_lower']))}).",
-            f"{name}：{word}为 {row['value']} 的占 {format_rate(row['user_share'])}，其他群体为 "
+            f"{name}{who}：{word}为 {row['value']} 的占 {format_rate(row['user_share'])}，其他群体为 "
             f"{format_rate(row['rest_share'])}（{'高' if more else '低'} "
             f"{format_interval(abs(row['ci_lower' if more else 'ci_upper']), abs(row['ci_upper' if more else 'ci_lower']))}）。",
         )
@@ -368,11 +388,22 @@ def _lifecycle_findings(tables: Tables, lang: Language) -> list[Finding]:
         return []
     last = states[states["period_index"] == states["period_index"].max()].set_index("state")
     findings = []
-    for state, en, zh in (
-        ("back", "came back after a long silence", "沉默后回归"),
-        ("dormant", "are dormant", "处于沉睡"),
-        ("gone", "are gone", "已流失"),
-    ):
+    gaps = tables["lifecycle_gaps"]
+    used = {row["state"]: row for row in gaps[gaps["basis"] == "visit"].to_dict("records")}
+    dormant, gone = (int(used[state]["used_days"]) for state in ("dormant", "gone"))
+    is_told = all(used[state]["source"] != "default" for state in ("dormant", "gone"))
+    words = {
+        "back": (
+            f"came back in the last period after {dormant} silent days or more",
+            f"在上一周期沉默 {dormant} 天以上后回归",
+        ),
+        "dormant": ("are dormant", "处于沉睡"),
+        "gone": ("are gone", "已流失"),
+    }
+    if not is_told:  # nothing says that they are: the days alone are told
+        words["dormant"] = (f"were silent for {dormant} to {gone - 1} days", f"已沉默 {dormant}–{gone - 1} 天")
+        words["gone"] = (f"were silent for {gone} days or more", f"已沉默 {gone} 天以上")
+    for state, (en, zh) in words.items():
         row = last.loc[state]
         if not row["user_count"] or (state == "gone" and not row["is_complete"]):
             continue
@@ -385,7 +416,6 @@ def _lifecycle_findings(tables: Tables, lang: Language) -> list[Finding]:
         findings.append(
             Finding(f"lifecycle_{state}", text, Cell("lifecycle", key, "user_count"), float(row["user_count"]))
         )
-    gaps = tables["lifecycle_gaps"]
     gaps = gaps[(gaps["basis"] == "visit") & gaps["suggested_days"].notna() & (gaps["state"] == "dormant")]
     for row in gaps.to_dict("records"):
         days, limit = f"{row['suggested_days']:.0f}", format_rate(row["share_limit"], 0)
@@ -436,9 +466,9 @@ def _purchase_findings(tables: Tables, lang: Language) -> list[Finding]:
             lang,
             f"Contact buyers {who} from day {first} to day {last} after it: half of those who buy again within "
             f"{row['horizon_days']:.0f} days have done so by day {row['median_day']:.0f} "
-            f"({row['median_ci_lower']:.0f}–{row['median_ci_upper']:.0f}); {format_count(row['contact_count'])} are there now.",
+            f"({row['median_ci_lower']:.0f}–{row['median_ci_upper']:.0f}); {format_count(row['contact_count'])} were there at the end.",
             f"对{who}的买家，宜在购买后第 {first} 至 {last} 天联系：{row['horizon_days']:.0f} 天内复购者中，半数在第 "
-            f"{row['median_day']:.0f} 天（{row['median_ci_lower']:.0f}–{row['median_ci_upper']:.0f}）前再次购买；目前有 "
+            f"{row['median_day']:.0f} 天（{row['median_ci_lower']:.0f}–{row['median_ci_upper']:.0f}）前再次购买；期末有 "
             f"{format_count(row['contact_count'])} 人处于该区间。",
         )
         findings.append(
@@ -458,7 +488,7 @@ def _tag_findings(tables: Tables, lang: Language) -> list[Finding]:
     findings = []
     for tag, rows in tags.groupby("tag", sort=False) if len(tags) else ():
         marked = rows[~rows["value"].isin(["(no orders)", "(none)", "(unknown)", "none", "normal", "middle"])]
-        if tag == "channel" or not len(marked):
+        if tag in ("channel", "price_band") or not len(marked):  # price bands are thirds by their making
             continue
         row = marked.iloc[0]
         word = say(
@@ -466,7 +496,6 @@ def _tag_findings(tables: Tables, lang: Language) -> list[Finding]:
             *{
                 "category": ("prefer the category", "偏好品类"),
                 "coupon_sensitivity": ("buy with coupons more than others", "更依赖优惠券"),
-                "price_band": ("buy in the price band", "购买价格带"),
             }[str(tag)],
         )
         value = "" if tag == "coupon_sensitivity" else f" {row['value']}"
@@ -504,15 +533,23 @@ def _audience_findings(tables: Tables, lang: Language) -> list[Finding]:
         "distrust": ("do not trust it: the groups have not the sizes that were drawn", "不可信：分组规模与抽取不符"),
     }
     for row in actions.to_dict("records"):
-        estimate = row["total_estimate"]
+        estimate, what, need = row["total_estimate"], "", ""
+        if not pd.isna(row["outcome"]):
+            outcome = codes("outcome", "audience_action")[str(row["outcome"])].word(lang)
+            what = say(
+                lang, f", {outcome} in {row['outcome_days']:.0f} days", f"（{row['outcome_days']:.0f} 天，{outcome}）"
+            )
+        if row["units_needed"] == row["units_needed"] and row["action"] == "go_on":
+            users = format_count(row["units_needed"])
+            need = say(lang, f"; {users} users would tell", f"，需 {users} 名用户才能判断")
         money = ""
         if estimate == estimate:
             bounds = format_interval(row["total_ci_lower"], row["total_ci_upper"], lang, "amount")
             money = f" {format_amount(estimate, lang)} ({bounds})"
         text = say(
             lang,
-            f"Audience “{row['audience']}” against its control:{money or ' no estimate'}; {words[row['action']][0]}.",
-            f"人群“{row['audience']}”与对照相比：{money or '无估计'}；{words[row['action']][1]}。",
+            f"Audience “{row['audience']}” against its control{what}:{money or ' no estimate'}; {words[row['action']][0]}{need}.",
+            f"人群“{row['audience']}”与对照相比{what}：{money or '无估计'}；{words[row['action']][1]}{need}。",
         )
         key = {"audience": row["audience"]}
         value = None if estimate != estimate else float(estimate)

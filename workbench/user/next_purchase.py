@@ -205,7 +205,7 @@ def read_next_purchase(
     Parameters
     ----------
     shop, period
-        Purchases of all the data; "now" is its end.
+        Purchases of all the data; who is due is counted at the end of the period, or of the data if that is earlier.
     found
         From ``read_purchases``.
     horizon_days

@@ -1,6 +1,6 @@
 """Group users, follow them from group to group, and say whom to call and what they are worth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from workbench.source.shop import Shop
 from workbench.user.audience import find_audiences, quadrant_window
 from workbench.user.audience_files import read_audience
 from workbench.user.audience_result import audience_result
-from workbench.user.audience_rules import load_audience_rules
+from workbench.user.audience_rules import AudienceRules, load_audience_rules
 from workbench.user.findings import user_findings, user_headline
 from workbench.user.lifecycle import read_lifecycle
 from workbench.user.next_purchase import read_buyers, read_next_purchase, read_purchases
@@ -23,6 +23,19 @@ from workbench.user.periods import day_of
 from workbench.user.profile import read_profile
 from workbench.user.quadrants import QuadrantRules, QuadrantsFound, Threshold, read_quadrants
 from workbench.user.tags import read_tags
+
+_WITHOUT = {
+    "lifecycle": "state",
+    "lifecycle_gaps": "basis",
+    "lifecycle_silence": "basis",
+    "buyers": "buyer_group",
+    "next_purchase": "buyer_group",
+    "contacts": "quadrant",
+    "audience_summary": "audience",
+    "audience_action": "audience",
+    "audience_result": "audience",
+}
+"""First column of the tables that are empty where the source or the parameters do not give them."""
 
 
 def segment_users(
@@ -43,6 +56,7 @@ def segment_users(
     hysteresis: float = 0.05,
     false_alarms_per_month: float = 1.0,
     min_users: int = 30,
+    least_amount: float | None = None,
     dormant_days: int | None = None,
     gone_days: int | None = None,
     audience_rules: str | None = None,
@@ -63,7 +77,7 @@ def segment_users(
         Coverage of intervals.
     x_metric, y_metric, window_days, period_days, threshold, reference_end, include_users_without_orders, hysteresis
         As in ``QuadrantRules``; two numbers as threshold are the values of x and y.
-    false_alarms_per_month, min_users
+    false_alarms_per_month, min_users, least_amount
         As in ``QuadrantRules``; groups with fewer users get no interval and no alarm.
     dormant_days, gone_days
         Days without a visit after which a user is dormant, and gone; None: as the data suggest.
@@ -101,9 +115,13 @@ def segment_users(
         hysteresis=hysteresis,
         false_alarms_per_month=false_alarms_per_month,
         min_users=min_users,
+        least_amount=least_amount,
         confidence_level=confidence_level,
     )
     asked = None if audience_rules is None else load_audience_rules(Path(audience_rules))
+    if asked is not None:
+        given = {"start_date": start_date, "end_date": end_date, "timezone": timezone} | vars(rules)
+        _check_settings(asked, given)
     file = None if audience_file is None else read_audience(Path(audience_file), shop)
     period = shop.period(start_date, end_date, timezone)
     quadrants = read_quadrants(shop, period, rules, lang)
@@ -144,6 +162,7 @@ def segment_users(
         "migration": quadrants.migration,
         "migration_alerts": quadrants.migration_alerts,
     }
+    tables |= {name: pd.DataFrame(columns=[first]) for name, first in _WITHOUT.items()}
     if lifecycle is not None and moment is not None:
         tables |= {
             "lifecycle": lifecycle.lifecycle,
@@ -168,6 +187,20 @@ def segment_users(
         notes=user_notes(shop, rules, quadrants, tables, lang),
         flags=shop.flags(period, lang, has_orders=not shop.has("orders") or quadrants.moves.orders.sum() > 0),
     )
+
+
+def _check_settings(asked: AudienceRules, given: Mapping[str, Any]) -> None:
+    """A file of rules that states its own period or groups must state those of the run."""
+    written = asked.settings.model_dump(include=asked.settings.model_fields_set)
+    other = [
+        f"{name} is {value} in the file and {given[name]} in the run"
+        for name, value in written.items()
+        if str(value) != str(given[name])
+    ]
+    if other:
+        raise ParameterError(
+            f"audience_rules: {'; '.join(other)}. Give the run the file's values, or leave them out of the file."
+        )
 
 
 def _own_days(found: QuadrantsFound, period: Period) -> list[tuple[int, int]]:
