@@ -8,7 +8,7 @@ import pytest
 from shops import frame, write_shop
 
 from workbench import open_shop
-from workbench.errors import EstimationError, ParameterError, TableError
+from workbench.errors import ParameterError, TableError
 from workbench.metrics.user_states import QUADRANTS
 from workbench.stats.intervals import wilson
 from workbench.user.quadrants import QuadrantRules, own_columns, read_quadrants
@@ -163,7 +163,7 @@ def test_periods_before_the_report_are_history(two_weeks):
         ({"threshold": 1}, ParameterError, "strictly between 0 and 1"),
         ({"threshold": {"x": 1}}, ParameterError, "does not name x and y"),
         ({"threshold": {"x": 1, "y": "lots"}}, ParameterError, "'lots' for y is no number"),
-        ({"threshold": {"x": 100, "y": 1000}}, EstimationError, "visit_days from 1 to 3 with the line at 100"),
+        ({"threshold": {"x": 100, "y": 1000}}, ParameterError, "visit_days from 1 to 3 with the line at 100"),
         ({"hysteresis": 1.0}, ParameterError, "from 0 to below 1"),
         ({"min_users": 0}, ParameterError, "whole number of users from 1 on"),
         ({"false_alarms_per_month": 0}, ParameterError, "above 0 alarms a month"),
@@ -181,7 +181,7 @@ def test_what_cannot_be_is_refused_with_a_way_out(two_weeks, asked, error, words
 
 def test_a_constant_metric_is_refused(tmp_path):
     shop = shop_of(tmp_path, events=events_of(("a", 1), ("b", 2), ("a", 7), ("b", 7)))
-    with pytest.raises(EstimationError, match=r"x_metric visit_days: all 2 users .* have 2; no line divides them"):
+    with pytest.raises(ParameterError, match=r"x_metric visit_days: all 2 users .* have 2; no line divides them"):
         read(shop, y_metric="days_since_last_visit", **WEEKLY)
 
 

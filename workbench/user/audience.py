@@ -310,7 +310,7 @@ def _is_open(name: str, has_types: bool) -> bool:
 
 
 def _few(names: Iterable[str]) -> str:
-    every = list(names)
+    every = list(dict.fromkeys(names))
     return ", ".join(every[:20]) + (f" and {len(every) - 20} more" if len(every) > 20 else "")
 
 

@@ -184,9 +184,9 @@ def read_quadrants(
     Raises
     ------
     ParameterError, TableError
-        If a rule or the data cannot be used.
+        If a rule or the data cannot be used; if a metric does not vary, or all users are in one quadrant.
     EstimationError
-        If a metric does not vary, or all users are in one quadrant.
+        If nobody is in the reference period.
     """
     _check(shop, rules)
     periods, first_in_report = find_periods(period, window_days=rules.window_days, period_days=rules.period_days)
@@ -368,7 +368,7 @@ def _lines(
     for i, (axis, metric, rule) in enumerate(zip("xy", metrics, _axes(rules.threshold))):
         least, most = float(found[f"least_{i}"]), float(found[f"most_{i}"])
         if least == most:
-            raise EstimationError(
+            raise ParameterError(
                 f"{axis}_metric {metric}: all {count:,} users in {where} have {least:g}; no line divides them. Choose "
                 "another metric, a longer window or another reference_end."
             )
@@ -391,7 +391,7 @@ def _lines(
             f"{line.metric} from {found[f'least_{i}']:g} to {found[f'most_{i}']:g} with the line at {line.threshold:g}"
             for i, line in enumerate(lines)
         )
-        raise EstimationError(
+        raise ParameterError(
             f"threshold: all {count:,} users in {where} are in one quadrant: {ranges}. Choose values inside these ranges, "
             "below the greatest."
         )
