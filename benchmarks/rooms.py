@@ -36,13 +36,12 @@ def make_users(shop):
     shop = Path(shop)
     channel = f"[{', '.join(repr(one) for one in CHANNELS)}][CAST(1 + hash({{}} + 5) % {len(CHANNELS)} AS BIGINT)]"
     users = f"""
-        SELECT user_id, min(event_at) AS first_seen_at, {channel.format("user_id")} AS channel,
-               ['18-24', '25-34', '35-44', '45-54', '55+'][CAST(1 + hash(user_id + 1) % 5 AS BIGINT)] AS age_group,
-               ['north', 'south', 'east', 'west'][CAST(1 + hash(user_id + 2) % 4 AS BIGINT)] AS region
+        SELECT user_id, min(event_at) AS first_seen_at, {channel.format("number")} AS channel,
+               ['18-24', '25-34', '35-44', '45-54', '55+'][CAST(1 + hash(number + 1) % 5 AS BIGINT)] AS age_group,
+               ['north', 'south', 'east', 'west'][CAST(1 + hash(number + 2) % 4 AS BIGINT)] AS region
         FROM (SELECT CAST(regexp_extract(user_id, '[0-9]+') AS BIGINT) AS number, user_id, event_at
               FROM read_parquet('{shop}/events/*.parquet'))
         GROUP BY user_id, number"""
-    users = users.replace("hash(user_id", "hash(number")
     spend = f"""
         SELECT CAST(make_timestamp({START_MS * 1000}) AS DATE) + CAST(day AS INTEGER) AS date, channel,
                100.0 + hash(day) % 50 AS spend_amount

@@ -11,9 +11,9 @@ from statsmodels.stats.multitest import multipletests
 
 from workbench import open_shop
 from workbench.channel import charts, compare_channels, why_empty
-from workbench.channel.audience import adjusted_table, audience_of, mix_table, pairs_by_bucket
+from workbench.channel.audience import adjusted_table, audience_of, mix_table
 from workbench.errors import ParameterError
-from workbench.stats.proportions import pairwise_proportions
+from workbench.stats.proportions import pairs_by_bucket, pairwise_proportions
 
 AGES = ("young", "old")
 RATES = {"young": 0.1, "old": 0.4}

@@ -196,12 +196,14 @@ class Engine:
         """The table with ``user_key``, a whole number that tells users apart and that engines sort faster than a text.
 
         Whole ids are their own key. Texts get 64 bits of hash: two of ten million users share one with a chance of
-        three in a million. Engines without such a hash leave the column out; whoever wants it takes ``user_id`` then.
+        three in a million. On engines without such a hash it is the id itself. A table that has it stays as it is.
         """
+        if "user_key" in table.columns:
+            return table
         if table.user_id.type().is_integer():
             return table.mutate(user_key=table.user_id.cast("int64"))
         if self.kind == "other":
-            return table
+            return table.mutate(user_key=table.user_id)
         return table.mutate(user_key=self.row_hash([table.user_id, ibis.literal("")]))
 
     def milliseconds(self, instant: ir.TimestampValue) -> ir.IntegerValue:

@@ -107,7 +107,7 @@ class Shop:
         return self.engine.held(name, expression)
 
     def keyed(self, table: ir.Table) -> ir.Table:
-        """A table of users with ``user_key``, a whole number in place of the id; see ``Engine.keyed``."""
+        """A table of users with ``user_key``, by which users are told apart fast; see ``Engine.keyed``."""
         return self.engine.keyed(table)
 
     @property

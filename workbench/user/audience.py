@@ -24,11 +24,11 @@ from workbench.metrics.audiences import (
     user_numbers,
 )
 from workbench.metrics.tags import HIGH, LOW, MIDDLE, NO_ORDERS, NO_TAG, NONE, NORMAL
+from workbench.metrics.user_states import QUADRANTS
 from workbench.period import Period, local_date, parse_date, start_of_day_ms
 from workbench.source.shop import Shop
 from workbench.user.audience_rules import (
     NUMBERS,
-    QUADRANTS,
     AnyOf,
     AudienceRule,
     AudienceRules,
@@ -41,11 +41,11 @@ from workbench.user.audience_rules import (
     leaves,
     listed,
 )
+from workbench.user.next_purchase import ALL
 from workbench.user.periods import day_of
 from workbench.user.quadrants import QuadrantRules, QuadrantsFound, read_quadrants
 from workbench.user.tags import TAGS, TagsFound, read_tags
 
-ALL = "(all)"
 FILE_COLUMNS = ("user_id", "audience", "segment", "arm")
 """Columns of the file."""
 SUMMARY_COLUMNS = [
@@ -428,7 +428,7 @@ def _described(
     numbers = [name for name in NUMBERS if name in wanted - {"orders", "paid_amount"}]
     if numbers:
         found = user_numbers(
-            {name: _keyed(shop, one) if "user_id" in one.columns else one for name, one in shop.tables.items()},
+            {name: shop.keyed(one) if "user_id" in one.columns else one for name, one in shop.tables.items()},
             window.period,
             window.start_ms,
             window.end_ms,
@@ -436,7 +436,7 @@ def _described(
             days=window.days,
             has_sessions=shop.has("events", "session_id"),
         ).rename(number_key="user_key")
-        table = _keyed(shop, table)
+        table = shop.keyed(table)
         table = table.left_join(found, table.user_key == found.number_key)
     own = [name for name in columns if name in wanted and name not in TAGS]
     if own:
@@ -455,12 +455,6 @@ def _described(
         described[name] = value if columns[name] else value.cast("string").nullif("").fill_null(UNKNOWN)
     described |= {name: table[name] for name in numbers}
     return table.select(**described)
-
-
-def _keyed(shop: Shop, table: ir.Table) -> ir.Table:
-    """The table with users as numbers; engines without such a number go by the id."""
-    keyed = shop.keyed(table)
-    return keyed if "user_key" in keyed.columns else keyed.mutate(user_key=keyed.user_id)
 
 
 def _with_deeds(shop: Shop, table: ir.Table, deeds: Mapping[Done, int], window: Window) -> ir.Table:

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from workbench.errors import ParameterError, nearest
 from workbench.period import DAY_MS, HOUR_MS, parse_date, zone
 
-QUADRANTS = ("high_high", "high_low", "low_high", "low_low")
 NUMBERS = (
     "visit_days",
     "sessions",

@@ -18,7 +18,7 @@ from workbench.period import Period, local_date
 from workbench.source.shop import Shop
 from workbench.stats.intervals import wilson
 from workbench.stats.survival import ReturnCurve, return_curve_by_bucket, returns_after_silence, silence_until
-from workbench.user.next_purchase import HORIZON_DAYS, Purchases, by_number, counts_by_bucket
+from workbench.user.next_purchase import HORIZON_DAYS, Purchases, counts_by_bucket
 
 DORMANT_SHARE, GONE_SHARE = 0.2, 0.05
 """Dormant (gone): of those silent so long, fewer come back within the horizon."""
@@ -138,7 +138,7 @@ def read_lifecycle(
     check_days("horizon_days", [horizon_days])
     check_rate("confidence_level", confidence_level)
     shop.require("user_quadrants", "orders")
-    tables = {name: by_number(shop, shop.tables[name]) for name in ("events", "orders", "users") if shop.has(name)}
+    tables = {name: shop.keyed(shop.tables[name]) for name in ("events", "orders", "users") if shop.has(name)}
     reach = _day(period.data_start_ms, period), _day(period.data_end_ms, period)
     seen = shop.hold("user_visits", visits(user_days(tables, period) if days is None else days))
     gaps, silence = [], []

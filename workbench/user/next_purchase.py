@@ -58,7 +58,7 @@ def read_purchases(shop: Shop, period: Period, windows: Sequence[int] = WINDOWS)
     """Read all purchases of the data once, for ``read_buyers``, ``read_next_purchase`` and ``read_lifecycle``."""
     check_days("repurchase_days", windows)
     shop.require("user_quadrants", "orders")
-    orders = by_number(shop, shop.tables["orders"])
+    orders = shop.keyed(shop.tables["orders"])
     table = shop.hold("user_purchases", purchases(paid_orders(orders), period))
     return Purchases(table, shop.collect(purchase_gaps(table, period, windows)), tuple(windows))
 
@@ -235,9 +235,7 @@ def read_next_purchase(
     returned, left = counts_by_bucket(found.gaps, "is_repurchase")
     rows = [_moments(returned, left, group, horizon_days, min_users, confidence_level) for group in (*GROUPS, ALL)]
     every = rows[-1]
-    elapsed = shop.collect(
-        days_since_purchase(found.table, period, None if members is None else by_number(shop, members))
-    )
+    elapsed = shop.collect(days_since_purchase(found.table, period, None if members is None else shop.keyed(members)))
     elapsed["buyer_group"] = [GROUPS[int(one) - 1] for one in elapsed["purchase_number"]]
     elapsed["phase"] = "unknown"
     for group, row in zip(GROUPS, rows, strict=False):
@@ -324,12 +322,6 @@ def _phase_counts(elapsed: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         known = known.astype({f"{one}_count": float for one in PHASES})
         known.loc[wide["unknown"] > 0, [f"{one}_count" for one in PHASES]] = np.nan
     return known
-
-
-def by_number(shop: Shop, table: Any) -> Any:
-    """A table of users with ``user_key``; on engines without such a number it is the id."""
-    keyed = table if "user_key" in table.columns else shop.keyed(table)
-    return keyed if "user_key" in keyed.columns else keyed.mutate(user_key=keyed.user_id)
 
 
 def counts_by_bucket(gaps: pd.DataFrame, is_return: str) -> tuple[NDArray, NDArray]:

@@ -111,7 +111,7 @@ def _place(names: Sequence[str]) -> dict[str, int]:
 
 def _counts(shop: Shop, members: Any, window: tuple[int, int]) -> pd.DataFrame:
     """Members by quadrant, dimension and value."""
-    keyed = members if "user_key" in members.columns else shop.keyed(members)
+    keyed = shop.keyed(members)
     asked = []
     columns = [name for name in ("channel", *USER_COLUMNS) if shop.has("users", name)]
     if columns:

@@ -253,13 +253,9 @@ def _no_amount() -> ir.Scalar:
 
 
 def _keyed(shop: Shop) -> dict[str, ir.Table]:
-    """Tables with users as numbers; engines without such a number go by the id."""
+    """The tables that groups are made of; those of users with their key."""
     found = {name: shop.tables[name] for name in ("order_lines", "products") if shop.has(name)}
-    for name in ("events", "orders", "users"):
-        if shop.has(name):
-            table = shop.keyed(shop.tables[name])
-            found[name] = table if "user_key" in table.columns else table.mutate(user_key=table.user_id)
-    return found
+    return found | {name: shop.keyed(shop.tables[name]) for name in ("events", "orders", "users") if shop.has(name)}
 
 
 def own_columns(shop: Shop) -> list[str]:
