@@ -124,6 +124,15 @@ def test_without_money_users_rank():
     assert table["amount_at_risk"].isna().all()
 
 
+def test_more_users_who_rise_are_no_alarm():
+    low_low = QUADRANTS.index("low_low")
+    table = alerts(planted(steady_moves(), low_low, QUADRANTS.index("high_high"), 200), has_money=False)
+    risen = table[(table["from_group"] == "low_low") & (table["to_group"] == "high_high")].iloc[0]
+    assert risen["p_value"] < 0.001
+    assert not risen["is_alarm"]
+    assert risen["reason"] == "no_loss"
+
+
 def test_few_users_never_ring():
     assert (alerts(steady_moves(size=20))["reason"] == "few_users").all()
     moves = planted(steady_moves(size=60), 0, GONE, 25)  # 60 users are judged; fewer than 30 who go are no alarm

@@ -135,6 +135,19 @@ def judge(
     return alarms, reason
 
 
+def is_rise(origin: str, target: str) -> bool:
+    """Whether users of a quadrant moved to a better one: no side fell.
+
+    Examples
+    --------
+    >>> is_rise("low_low", "high_low"), is_rise("high_low", "low_high"), is_rise("low_low", "gone")
+    (True, False, False)
+    """
+    if target not in QUADRANTS:
+        return False
+    return all((one, other) != ("high", "low") for one, other in zip(origin.split("_"), target.split("_"), strict=True))
+
+
 def migration_alerts(
     moves: Moves,
     periods: UserPeriods,
@@ -167,8 +180,8 @@ def migration_alerts(
         One row per period of the report and outflow, alarms first, by money at risk (by users where there is no money).
         expected_share is the mean of the earlier periods, expected_lower and expected_upper the least and the greatest
         share among them; excess_users are those above the expected share; amount_at_risk = excess_users ×
-        amount_per_user_lost, 0 where either is negative. reason tells why an outflow cannot ring: ``short_history``,
-        ``few_users``, ``little_money``, ``no_users``, ``no_variation``; null where it could.
+        amount_per_user_lost, 0 where either is negative. reason tells why an outflow does not ring: ``no_loss`` (more
+        users than usual rose to a better group), ``short_history``, ``few_users``, ``little_money``, ``no_users``, ``no_variation``; null where it could.
     """
     every = outflows(moves, with_stopped=with_stopped)
     if len(periods) < 2:
@@ -187,7 +200,9 @@ def migration_alerts(
             lost = max(every.lost[k, cell], 0.0)
             at_risk = max(excess, 0.0) * lost if has_money else np.nan
             is_alarm, is_watched = bool(alarms.is_alarm[k - 1, cell]), origin == WATCHED and target in _WATCHED_TARGETS
-            if is_alarm and users < min_users:
+            if is_alarm and is_rise(origin, target):
+                is_alarm, reason = False, "no_loss"
+            elif is_alarm and users < min_users:
                 is_alarm, reason = False, "few_users"
             elif is_alarm and has_money and not is_watched and not (at_risk > 0 and at_risk >= least):
                 is_alarm, reason = False, "little_money"

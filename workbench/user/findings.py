@@ -537,7 +537,9 @@ def _audience_findings(tables: Tables, lang: Language) -> list[Finding]:
         if not pd.isna(row["outcome"]):
             outcome = codes("outcome", "audience_action")[str(row["outcome"])].word(lang)
             what = say(
-                lang, f", {outcome} in {row['outcome_days']:.0f} days", f"（{row['outcome_days']:.0f} 天，{outcome}）"
+                lang,
+                f", {outcome} in {row['outcome_days']:.0f} days times the users addressed",
+                f"（{row['outcome_days']:.0f} 天，{outcome} × 触达人数）",
             )
         if row["units_needed"] == row["units_needed"] and row["action"] == "go_on":
             users = format_count(row["units_needed"])
