@@ -161,8 +161,10 @@ def _headline_table(quadrants: pd.DataFrame, lang: Language, *, has_money: bool)
 
 
 def _actions(tables: Tables, rules: QuadrantRules, found: QuadrantsFound, lang: Language) -> tuple[Action, ...]:
-    actions = [*_of_result(tables, lang), *_of_alarms(tables, lang), *_of_contacts(tables, rules, found, lang)]
-    return tuple(actions[:3])
+    alarms = _of_alarms(tables, lang)
+    actions = [*_of_result(tables, lang), *alarms, *_of_contacts(tables, rules, found, lang)]
+    # An alarm makes the verdict long: with three actions below it a phone's first screen would not hold them.
+    return tuple(actions[: 2 if alarms else 3])
 
 
 def _of_result(tables: Tables, lang: Language) -> list[Action]:
@@ -207,26 +209,27 @@ def _of_alarms(tables: Tables, lang: Language) -> list[Action]:
     recent = alarms[alarms["period_index"] == tables["quadrants"]["period_index"].max()]
     found = []
     for row in recent.head(2).to_dict("records"):
-        more = format_count(round(row["excess_users"]))
+        more, is_money = format_count(round(row["excess_users"])), row["amount_at_risk"] > 0
+        basis = (
+            "what those beyond the usual number paid less in the window; not what a call brings back",
+            "超出常态部分的用户在窗口内少付的金额，并非联系即可挽回",
+        )
+        if not is_money:
+            basis = ("no money is at risk: they paid nothing in the window", "不涉及金额：窗口内没有实付")
         found.append(
             Action(
                 name="call_leavers",
                 text=say(
                     lang,
-                    f"Find out why some {more} “{row['from_name']}” users more than usual are lost ({row['to_name'].lower()}), and "
-                    "win them back with a control held out (workbench audience).",
-                    f"查明“{row['from_name']}”为何比通常多流失约 {more} 名（{row['to_name']}），并在保留对照组的前提下挽回"
-                    "（workbench audience）。",
+                    f"Find out why {more} “{row['from_name']}” users more than usual are lost ({row['to_name'].lower()}); call "
+                    "them with a control held out.",
+                    f"查明“{row['from_name']}”为何比通常多流失约 {more} 名（{row['to_name']}），联系时保留对照组。",
                 ),
                 cell=Cell("migration_alerts", _key(row), "amount_at_risk"),
-                amount=row["amount_at_risk"] if row["amount_at_risk"] > 0 else None,
+                amount=row["amount_at_risk"] if is_money else None,
                 ci_lower=None,
                 ci_upper=None,
-                basis=say(
-                    lang,
-                    "what those beyond the usual number paid less in the window; not what a call brings back",
-                    "超出常态部分的用户在窗口内少付的金额，并非联系即可挽回",
-                ),
+                basis=say(lang, *basis),
                 evidence="descriptive",
             )
         )
