@@ -62,6 +62,63 @@ class Action:
 
 
 @dataclass(frozen=True)
+class Alert:
+    """Something that went beyond its own history, for whoever watches: a person or a scheduler.
+
+    Attributes
+    ----------
+    name
+        Stable name, such as ``high_low_stopped``.
+    text
+        The sentence in the report's language.
+    cell
+        Where the number stands.
+    value, expected_value
+        What was found and what was usual, in the cell's unit.
+    amount
+        Money of it; None where the data carry none.
+    start_date, end_date
+        The first of its days and the day after the last one.
+    since_date
+        Where the alerts began that lead without a gap to this one.
+    is_current
+        Whether it is of the last days of the report; others are history.
+    """
+
+    name: str
+    text: str
+    cell: Cell
+    value: float
+    expected_value: float
+    amount: float | None
+    start_date: str
+    end_date: str
+    since_date: str
+    is_current: bool
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What an analysis that watches found.
+
+    Attributes
+    ----------
+    alerts
+        Most money first.
+    is_judged
+        Whether the newest days had history enough to be judged; without, silence says nothing.
+    """
+
+    alerts: tuple[Alert, ...]
+    is_judged: bool
+
+    @property
+    def rings(self) -> bool:
+        """Whether an alert is of the last days of the report."""
+        return any(one.is_current for one in self.alerts)
+
+
+@dataclass(frozen=True)
 class Headline:
     """The first screen: one sentence, one short table, and up to three actions.
 
@@ -106,6 +163,8 @@ class Analysis:
         Assumptions made and limits of what can be concluded.
     flags
         Red flags for the first screen: stale data, an empty period, a table that is missing.
+    watch
+        What was found by watching; None where the analysis watches nothing.
     """
 
     name: str
@@ -116,6 +175,7 @@ class Analysis:
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
     flags: tuple[str, ...] = field(default=())
+    watch: Watch | None = None
 
     def __post_init__(self) -> None:
         """Freeze the mapping of tables, so that a chart cannot swap one."""

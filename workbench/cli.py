@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, REFUSED, RINGS, INTERRUPTED = 0, 1, 2, 3, 130
 
 app = typer.Typer(
     name="workbench",
@@ -22,6 +22,9 @@ Language = Literal["en", "zh"]
 Source = Annotated[str, typer.Argument(help="Folder of Parquet or CSV files, DuckDB file, or database URL.")]
 Mapping = Annotated[Path | None, typer.Option(help="YAML file that maps the source to the contract.")]
 Out = Annotated[Path, typer.Option(help="Folder that gets the results.")]
+FailOnAlarm = Annotated[
+    bool, typer.Option("--fail-on-alarm", help="Exit with 3 if all is done and an alarm of the newest days rings.")
+]
 Lang = Annotated[Language | None, typer.Option(help="Language of the answer.", show_default="en")]
 
 
@@ -70,6 +73,7 @@ def run(
     ] = None,
     mapping: Mapping = None,
     lang: Lang = None,
+    fail_on_alarm: FailOnAlarm = False,
 ) -> None:
     """Run one notebook on one source and write its report."""
 
@@ -85,7 +89,7 @@ def run(
             progress.done(result)
         if result.status == "done":
             typer.echo(result.report.absolute())
-        return result.exit_code
+        return RINGS if fail_on_alarm and result.rings else result.exit_code
 
     _leave(answer)
 
@@ -95,6 +99,7 @@ def batch(
     plan: Annotated[Path, typer.Argument(help="YAML file with the runs.")],
     out: Out,
     jobs: Annotated[int, typer.Option(help="How many runs at a time.", min=1)] = 2,
+    fail_on_alarm: FailOnAlarm = False,
 ) -> None:
     """Run a plan and write an index page that leads to its reports."""
 
@@ -107,7 +112,9 @@ def batch(
         with Progress(requests) as progress:
             results = run_batch(requests, out, lang=lang, jobs=jobs, on_cell=progress.cell, on_done=progress.done)
         typer.echo((out / "index.html").absolute())
-        return DONE if all(result.status == "done" for result in results) else FAILED
+        if any(result.status != "done" for result in results):
+            return FAILED
+        return RINGS if fail_on_alarm and any(result.rings for result in results) else DONE
 
     _leave(answer)
 

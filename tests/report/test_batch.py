@@ -7,7 +7,7 @@ def test_one_failure_leaves_the_others_alone(batch):
     for name in ("twice", "dead", "gone"):
         assert json.loads((batch.out / f"{name}.failed" / "manifest.json").read_text())["status"] == "failed"
     assert sorted(path.name for path in batch.out.iterdir()) == [
-        "channels", "dead.failed", "gone.failed", "index.html", "twice", "twice.failed",
+        "alerts.json", "channels", "dead.failed", "gone.failed", "index.html", "twice", "twice.failed",
     ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from workbench.analysis import Watch
 from workbench.sales.alerts import find_alerts
 from workbench.sales.contribution import sales_contribution
 from workbench.sales.figures import BUCKETS, GROSS, MEASURES, NET, Known, Sums, bounds, figures, left_out
@@ -13,6 +14,7 @@ from workbench.sales.findings import driver, driving_segment
 from workbench.sales.headline import sales_headline
 from workbench.sales.kpis import sales_kpis
 from workbench.sales.spans import Span, Spans, Targets
+from workbench.sales.watch import sales_watch
 
 EVERYTHING = Known(visitors=True, people=True, money=True)
 END = date(2026, 6, 1)
@@ -240,6 +242,39 @@ def test_an_alert_names_a_segment_only_if_it_moved_beyond_its_share(fallen):
     assert len(together)
     assert together["driving_segment"].isna().all()
     assert (alone["driving_segment"] == alone["segment"]).all()
+
+
+def test_who_watches_is_told_the_alerts_of_the_last_week_as_current(fallen):
+    found = find_alerts(blocks(fallen), span(28), EVERYTHING, **DIAL)
+    tables = {"sales_alerts": found.table, "sales_watched": found.watched}
+    watch = sales_watch(tables, span(28), "en")
+    assert watch.rings
+    assert watch.is_judged
+    assert len(watch.alerts) == len(found.table)
+    by_name = {(one.name, one.start_date): one for one in watch.alerts}
+    week = by_name["week_net_amount", (END - timedelta(days=7)).isoformat()]
+    row = found.table[found.table["rank"] == week.cell.key["rank"]].iloc[0]
+    assert (week.value, week.expected_value, week.amount) == (row["value"], row["expected_value"], row["amount"])
+    assert week.since_date == week.start_date
+    for one in watch.alerts:
+        assert one.is_current == (one.end_date > (END - timedelta(days=7)).isoformat())
+    later = Span(END, END + timedelta(days=30), 0, 0)
+    assert not sales_watch(tables, later, "en").rings
+    silent = {"sales_alerts": found.table.head(0), "sales_watched": found.watched.assign(reason="short_history")}
+    assert sales_watch(silent, span(28), "en") == Watch((), is_judged=False)
+
+
+def test_alerts_of_weeks_in_a_row_began_with_the_first(fallen):
+    found = find_alerts(blocks(fallen), span(7), EVERYTHING, **DIAL)
+    first = found.table[found.table["grain"] == "week"].iloc[0]
+    days = [END - timedelta(days=back) for back in (35, 21, 14, 7)]
+    rows = [
+        {**first, "rank": rank, "start_date": day.isoformat(), "end_date": (day + timedelta(days=7)).isoformat()}
+        for rank, day in enumerate(days, 1)
+    ]
+    watch = sales_watch({"sales_alerts": pd.DataFrame(rows), "sales_watched": found.watched}, span(28), "zh")
+    assert [one.since_date for one in watch.alerts] == [days[0].isoformat()] + [days[1].isoformat()] * 3
+    assert [one.is_current for one in watch.alerts] == [False, False, False, True]
 
 
 def test_what_would_have_been_an_alert_is_the_edge_of_one(fallen):

@@ -4,10 +4,13 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 from workbench.language import Language
 from workbench.report import folder
 from workbench.report.index import make_index
+from workbench.report.manifest import write_json
+from workbench.report.publish import ALERTS
 from workbench.report.run import Request, RunResult, start_run
 
 OnCell = Callable[[Request, int, int], None]
@@ -23,7 +26,7 @@ def run_batch(
     on_cell: OnCell | None = None,
     on_done: OnDone | None = None,
 ) -> list[RunResult]:
-    """Run what `load_plan` has checked and write ``out/index.html``.
+    """Run what `load_plan` has checked and write ``out/index.html`` and ``out/alerts.json``.
 
     A run that fails, whatever the cause, is told in its result and on the page; the others go on.
 
@@ -59,8 +62,25 @@ def run_batch(
             pool.shutdown(wait=False, cancel_futures=True)  # runs that have not started stay so
             raise
     ordered = [results[request.name] for request in requests]
+    write_json(out / ALERTS, alerts_of(ordered))
     _write_index(make_index(ordered, out, lang), out)
     return ordered
+
+
+def alerts_of(results: list[RunResult]) -> dict[str, Any]:
+    """What a scheduler needs of a batch: the status of every run, and the alerts of all, each with the run's name.
+
+    ``rings`` is True if an alert of the newest days of any run rings; ``is_judged`` of a run is null where its notebook
+    watches nothing.
+    """
+    return {
+        "rings": any(one.rings for one in results),
+        "runs": [
+            {"name": one.name, "status": one.status, "rings": one.rings, "is_judged": one.alerts.get("is_judged")}
+            for one in results
+        ],
+        "alerts": [{"run": one.name} | alert for one in results for alert in one.alerts.get("alerts", [])],
+    }
 
 
 def _start(request: Request, out: Path, on_cell: OnCell | None) -> RunResult:

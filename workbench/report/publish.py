@@ -10,22 +10,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workbench.analysis import Analysis, Cell
+from workbench.analysis import Analysis, Cell, Watch
 from workbench.report.manifest import write_json
 from workbench.report.shop import OpenShop
 
 OUT = "WORKBENCH_OUT"
+ALERTS = "alerts.json"
 _RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r")
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
 
 
 def publish(analysis: Analysis, shop: OpenShop) -> None:
-    """Write ``tables/<name>.csv`` and ``findings.json`` into the run's folder; outside a run do nothing.
+    """Write ``tables/<name>.csv``, ``findings.json`` and ``alerts.json`` into the run's folder; outside a run do nothing.
 
     Notes
     -----
     Tables are UTF-8 with rows as they are and numbers with 12 significant digits; nulls are empty. A text
-    that a spreadsheet would run as a formula gets one ``'`` in front.
+    that a spreadsheet would run as a formula gets one ``'`` in front. An analysis that watches nothing writes no alerts.
     """
     out = os.environ.get(OUT)
     if not out:
@@ -34,7 +35,9 @@ def publish(analysis: Analysis, shop: OpenShop) -> None:
     tables.mkdir(parents=True, exist_ok=True)
     for name, table in analysis.tables.items():
         write_csv(table, tables / f"{name}.csv")
-    write_json(Path(out) / "findings.json", _findings(analysis, shop))
+    write_json(Path(out) / "findings.json", _about(analysis, shop) | _findings(analysis))
+    if analysis.watch is not None:
+        write_json(Path(out) / ALERTS, _about(analysis, shop) | _alerts(analysis.watch))
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
@@ -79,7 +82,8 @@ def _cell(cell: Cell) -> dict[str, Any]:
     return {"table": cell.table, "key": key, "column": cell.column}
 
 
-def _findings(analysis: Analysis, shop: OpenShop) -> dict[str, Any]:
+def _about(analysis: Analysis, shop: OpenShop) -> dict[str, Any]:
+    """Which question, days and data."""
     period = analysis.period
     return {
         "name": analysis.name,
@@ -92,6 +96,33 @@ def _findings(analysis: Analysis, shop: OpenShop) -> dict[str, Any]:
             "data_last_date": period.data_last_date.isoformat(),
         },
         "data": {"source": shop.name, "fingerprint": shop.fingerprint},
+    }
+
+
+def _alerts(watch: Watch) -> dict[str, Any]:
+    return {
+        "rings": watch.rings,
+        "is_judged": watch.is_judged,
+        "alerts": [
+            {
+                "name": one.name,
+                "text": one.text,
+                "start_date": one.start_date,
+                "end_date": one.end_date,
+                "since_date": one.since_date,
+                "is_current": one.is_current,
+                "value": plain_value(one.value),
+                "expected_value": plain_value(one.expected_value),
+                "amount": plain_value(one.amount),
+                **_cell(one.cell),
+            }
+            for one in watch.alerts
+        ],
+    }
+
+
+def _findings(analysis: Analysis) -> dict[str, Any]:
+    return {
         "verdict": analysis.headline.verdict,
         "findings": [
             {"name": one.name, "text": one.text, "value": plain_value(one.value), **_cell(one.cell)}

@@ -13,6 +13,7 @@ from workbench.report.kernel import Failure, OnProgress, execute
 from workbench.report.manifest import code_revision, read_json, versions, write_json
 from workbench.report.notebook import find_notebook, load_notebook, parameters_of, title_of
 from workbench.report.parameters import check_parameters
+from workbench.report.publish import ALERTS
 from workbench.report.scrub import is_url, safe_name, scrub
 
 Status = Literal["done", "refused", "failed"]
@@ -66,6 +67,8 @@ class RunResult:
         Content of its ``findings.json``; empty if there is none.
     seconds
         How long it took.
+    alerts
+        Content of its ``alerts.json``; empty if the notebook watches nothing.
     """
 
     name: str
@@ -75,6 +78,12 @@ class RunResult:
     error: str = ""
     findings: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    alerts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rings(self) -> bool:
+        """Whether it is done and an alert of the newest days rings."""
+        return self.status == "done" and bool(self.alerts.get("rings"))
 
     @property
     def exit_code(self) -> int:
@@ -153,7 +162,7 @@ def start_run(request: Request, out: Path, on_progress: OnProgress | None = None
     temporary = folder.start_folder(out, request.name)
     failure = _run_in(temporary, request, on_progress)
     finished = datetime.now(UTC)
-    findings = read_json(temporary / "findings.json")
+    findings, alerts = read_json(temporary / "findings.json"), read_json(temporary / ALERTS)
     manifest = _manifest(request, failure, findings, started, finished)
     write_json(temporary / "manifest.json", manifest)
     keep = folder.keep_failed if failure else folder.keep_done
@@ -166,6 +175,7 @@ def start_run(request: Request, out: Path, on_progress: OnProgress | None = None
         error=failure.message if failure else "",
         findings=findings,
         seconds=(finished - started).total_seconds(),
+        alerts=alerts,
     )
 
 

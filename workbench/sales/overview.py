@@ -25,6 +25,7 @@ from workbench.sales.ranking import COLUMNS as RANKING_COLUMNS
 from workbench.sales.ranking import product_ranking
 from workbench.sales.spans import Spans, Targets, find_spans
 from workbench.sales.stock import stock_days
+from workbench.sales.watch import sales_watch
 from workbench.source.shop import Shop
 
 SEGMENTS = ("channel", "region", "age_group", "gender", "device")
@@ -128,6 +129,7 @@ def overview_sales(
         findings=sales_findings(tables, segment_by, lang) if has_orders else (),
         notes=sales_notes(shop, period, spans, found, alerts, tables, segment_by, lang),
         flags=shop.flags(period, lang, has_orders=has_orders),
+        watch=sales_watch(tables, spans.now, lang),
     )
 
 

@@ -1,16 +1,17 @@
 """An analysis and a shop that are made up, for the test notebooks beside this file."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from workbench.analysis import Action, Analysis, Cell, Finding, Headline
+from workbench.analysis import Action, Alert, Analysis, Cell, Finding, Headline, Watch
 from workbench.errors import ParameterError, TableError
 from workbench.period import Period
+from workbench.report.publish import publish
 
 BAD_NAME = '<script>alert("x")</script>, =1+1'
 
@@ -44,6 +45,14 @@ def refuse() -> None:
 
 def refuse_parameter() -> None:
     raise ParameterError("lookback_hours is 0; it must be above 0 hours.")
+
+
+def ring(lang: Literal["en", "zh"]) -> None:
+    """Publish an analysis that watches, with an alert of the newest days and one of days before."""
+    cell = Cell("daily", {"date": "2026-03-01"}, "order_count")
+    days = {"start_date": "2026-03-25", "end_date": "2026-04-01", "since_date": "2026-03-18"}
+    now = Alert("orders", "Orders fell.", cell, 60.0, 120.0, None, **days, is_current=True)
+    publish(replace(analyse(lang), watch=Watch((now, replace(now, name="old", is_current=False)), True)), FakeShop())
 
 
 def source() -> str:
