@@ -39,6 +39,7 @@ COLUMNS = [
     "amount_per_user_lost",
     "amount_at_risk",
     "is_alarm",
+    "since_date",
     "is_watched",
     "reason",
 ]
@@ -178,8 +179,9 @@ def migration_alerts(
     -------
     pandas.DataFrame
         One row per period of the report and outflow, alarms first, by money at risk (by users where there is no money).
-        expected_share is the mean of the earlier periods, expected_lower and expected_upper the least and the greatest
-        share among them; excess_users are those above the expected share; amount_at_risk = excess_users ×
+        expected_share is the mean of the earlier periods that did not ring, expected_lower and expected_upper the least
+        and the greatest share among them; since_date is where the alarms of this outflow began that lead without a gap to
+        this one; excess_users are those above the expected share; amount_at_risk = excess_users ×
         amount_per_user_lost, 0 where either is negative. reason tells why an outflow does not ring: ``no_loss`` (more
         users than usual rose to a better group), ``short_history``, ``few_users``, ``little_money``, ``no_users``, ``no_variation``; null where it could.
     """
@@ -190,7 +192,9 @@ def migration_alerts(
         every, period_days=periods.period_days, false_alarms_per_month=false_alarms_per_month, min_users=min_users
     )
     rows = []
-    for k in range(max(first_in_report, 1), len(periods)):
+    since: dict[int, str] = {}
+    for k in range(1, len(periods)):
+        start_date = day_of(periods.own(k)[0]).isoformat()
         paid_before = moves.paid_before[k, : len(QUADRANTS)].sum()
         least = LEAST_SHARE * paid_before if least_amount is None else least_amount
         for cell, (origin, target) in enumerate(every.pairs):
@@ -206,13 +210,20 @@ def migration_alerts(
                 is_alarm, reason = False, "few_users"
             elif is_alarm and has_money and not is_watched and not (at_risk > 0 and at_risk >= least):
                 is_alarm, reason = False, "little_money"
-            earlier = (
-                _earlier(every, k, cell, min_users) if reason is None or reason == "little_money" else np.array([])
-            )
+            if is_alarm:
+                since.setdefault(cell, start_date)
+            else:
+                since.pop(cell, None)
+            if k < first_in_report:
+                continue
+            learned = np.flatnonzero(alarms.is_learned[: k - 1, cell]) + 1
+            earlier = every.users[learned, cell] / every.trials[learned, cell]
+            if reason is not None and reason != "little_money":
+                earlier = np.array([])
             rows.append(
                 {
                     "period_index": k,
-                    "start_date": day_of(periods.own(k)[0]).isoformat(),
+                    "start_date": start_date,
                     "end_date": day_of(periods.ends[k]).isoformat(),
                     "from_group": origin,
                     "from_name": name_of(origin),
@@ -229,6 +240,7 @@ def migration_alerts(
                     "amount_per_user_lost": lost if has_money and trials else np.nan,
                     "amount_at_risk": at_risk,
                     "is_alarm": is_alarm,
+                    "since_date": since.get(cell),
                     "is_watched": is_watched,
                     "reason": reason,
                 }
@@ -249,10 +261,3 @@ def migration_alerts(
     ordered = ordered.drop(columns=["_size", "_excess", "_from", "_to"]).reset_index(drop=True)
     rank = pd.Series(np.arange(1, len(ordered) + 1), index=ordered.index).where(ordered["is_alarm"]).astype("Int64")
     return ordered.assign(rank=rank)[COLUMNS]
-
-
-def _earlier(every: Outflows, period: int, cell: int, min_users: int) -> Floats:
-    """Shares of the earlier periods that were learned from."""
-    users, trials = every.users[1:period, cell], every.trials[1:period, cell]
-    known = trials >= max(min_users, 1)
-    return users[known] / trials[known]
