@@ -1,7 +1,9 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -136,6 +138,26 @@ def test_an_audience_is_written_with_its_control(small_folder, tmp_path):
     assert lines[0] == "user_id,audience,segment,arm"
     assert not any(line.split(",")[0] in done.stdout for line in lines[1:])
     assert sorted(one.name for one in tmp_path.iterdir()) == ["audience.csv", "audience.csv.manifest.json", "rules.yml"]
+
+
+def test_the_planted_wave_leaves_a_scheduler_with_three(sample_folder, tmp_path):
+    """Frequent users who spend little leave in the week to 10 May: that week's report rings; two weeks before, none does."""
+    weeks = ("-p", "window_days=14", "-p", "period_days=7", "-p", "timezone=Asia/Shanghai", "--fail-on-alarm")
+    for end_date, code in (("2026-05-11", 3), ("2026-05-04", 0)):
+        out = tmp_path / end_date
+        done = call(
+            "run", "user_quadrants", str(sample_folder), "--out", str(out), "-p", f"end_date={end_date}", *weeks
+        )
+        assert done.returncode == code, done.stderr
+        told = json.loads((out / "user_quadrants" / "alerts.json").read_text(encoding="utf-8"))
+        assert told["rings"] == (code == 3)
+        assert told["is_judged"]
+        current = [one for one in told["alerts"] if one["is_current"]]
+        assert ("high_low_stopped" in {one["name"] for one in current}) == (code == 3)
+        if current:
+            table = pd.read_csv(out / "user_quadrants" / "tables" / "migration_alerts.csv")
+            row = table.loc[(table[list(current[0]["key"])] == pd.Series(current[0]["key"])).all(axis=1)]
+            assert row[current[0]["column"]].tolist() == pytest.approx([current[0]["value"]])
 
 
 def test_audiences_are_refused_in_one_message(small_folder, tmp_path):
