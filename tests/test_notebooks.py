@@ -9,7 +9,7 @@ import pytest
 from workbench.report.parameters import read_parameters
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMON = ["start_date", "end_date", "timezone", "lang", "confidence_level"]
+COMMON = ["start_date", "end_date", "timezone", "lang", "confidence_level", "only_users"]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 

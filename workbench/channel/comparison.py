@@ -56,6 +56,7 @@ def compare_channels(
     timezone: str = "UTC",
     lang: Language = "en",
     confidence_level: float = 0.95,
+    only_users: Sequence[str] = (),
     population: Population = "new",
     conversion_days: int = 30,
     channel_basis: ChannelBasis = "acquisition",
@@ -84,6 +85,8 @@ def compare_channels(
         Language of the sentences.
     confidence_level
         Coverage of intervals.
+    only_users
+        Users that it is about, as in ``Shop.only``; empty: all.
     population
         ``new``: users first seen in the period. ``active``: users with an event or order in it.
     conversion_days
@@ -126,6 +129,7 @@ def compare_channels(
     ParameterError, TableError
         If an argument or the data cannot be used.
     """
+    shop = shop.only(only_users)
     check_choices("population", [population], ("new", "active"))
     check_choices("channel_basis", [channel_basis], get_args(ChannelBasis))
     check_rate("confidence_level", confidence_level)

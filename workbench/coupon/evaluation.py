@@ -42,6 +42,7 @@ def evaluate_coupons(
     timezone: str = "UTC",
     lang: Language = "en",
     confidence_level: float = 0.95,
+    only_users: Sequence[str] = (),
     coupon_ids: Sequence[str] | None = None,
     subsidy_limit: float = 0.20,
     repurchase_days: Sequence[int] = (30, 60, 90),
@@ -68,6 +69,8 @@ def evaluate_coupons(
         Language of the sentences.
     confidence_level
         Coverage of intervals.
+    only_users
+        Users that it is about, as in ``Shop.only``; empty: all.
     coupon_ids
         Only these coupons, and together only these; None is all.
     subsidy_limit
@@ -94,6 +97,7 @@ def evaluate_coupons(
     ParameterError, TableError
         If an argument or the data cannot be used.
     """
+    shop = shop.only(only_users)
     check_rate("confidence_level", confidence_level)
     check_rate("subsidy_limit", subsidy_limit)
     check_days("repurchase_days", repurchase_days)

@@ -124,6 +124,7 @@ def read_experiments(
     timezone: str = "UTC",
     lang: Language = "en",
     confidence_level: float = 0.95,
+    only_users: Sequence[str] = (),
     experiment_ids: Sequence[str] | None = None,
     control_variant: str = "control",
     outcomes: Sequence[str] = tuple(OUTCOMES),
@@ -145,6 +146,8 @@ def read_experiments(
         Language of the sentences.
     confidence_level
         Coverage of intervals.
+    only_users
+        Users that it is about, as in ``Shop.only``; empty: all.
     experiment_ids
         Which are read; None: all that have assignments.
     control_variant
@@ -173,6 +176,7 @@ def read_experiments(
     ParameterError, TableError
         If an argument or the data cannot be used.
     """
+    shop = shop.only(only_users)
     rules = make_rules(
         control_variant=control_variant,
         outcomes=outcomes,

@@ -39,6 +39,7 @@ def overview_sales(
     timezone: str = "UTC",
     lang: Language = "en",
     confidence_level: float = 0.95,
+    only_users: Sequence[str] = (),
     compare_to: str | Sequence[str] = "previous_period",
     segment_by: str = "channel",
     sales_targets: Sequence[str] | None = None,
@@ -59,6 +60,8 @@ def overview_sales(
         Language of the sentences.
     confidence_level
         Coverage of intervals.
+    only_users
+        Users that it is about, as in ``Shop.only``; empty: all.
     compare_to
         ``previous_period``: as many days just before. ``previous_year``: 52 weeks before. Or a first day and the day
         after the last one, such as those of the last promotion; as many days as the period has.
@@ -87,6 +90,7 @@ def overview_sales(
     ParameterError, TableError
         If an argument or the data cannot be used.
     """
+    shop = shop.only(only_users)
     check_rate("confidence_level", confidence_level)
     check_choices("segment_by", [segment_by], SEGMENTS)
     check_positive("false_alarms_per_month", false_alarms_per_month, "alarms a month")

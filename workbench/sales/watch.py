@@ -35,12 +35,12 @@ def sales_watch(tables: Mapping[str, pd.DataFrame], now: Span | None, lang: Lang
     )
 
 
-def _key(row: Mapping) -> tuple[str, str, str | None, str]:
+def _key(row: dict) -> tuple[str, str, str | None, str]:
     segment = row["segment"] if isinstance(row["segment"], str) else None
     return row["grain"], row["metric"], segment, row["start_date"]
 
 
-def _alert(row: Mapping, rang: set, now: Span, lang: Language) -> Alert:
+def _alert(row: dict, rang: set, now: Span, lang: Language) -> Alert:
     grain, metric, segment, start_date = _key(row)
     since = date.fromisoformat(start_date)
     while (grain, metric, segment, (before := since - timedelta(days=_DAYS[grain])).isoformat()) in rang:

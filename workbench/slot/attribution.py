@@ -53,6 +53,7 @@ def attribute_slots(
     timezone: str = "UTC",
     lang: Language = "en",
     confidence_level: float = 0.95,
+    only_users: Sequence[str] = (),
     targets: Sequence[str] = TARGETS,
     models: Sequence[str] = DEFAULT_MODELS,
     touch: str = CLICK,
@@ -81,6 +82,8 @@ def attribute_slots(
         Language of the sentences.
     confidence_level
         Coverage of intervals.
+    only_users
+        Users that it is about, as in ``Shop.only``; empty: all.
     targets
         What is credited: ``purchase`` (paid orders), ``begin_checkout`` (submitted orders), or any event name.
     models
@@ -125,6 +128,7 @@ def attribute_slots(
     ParameterError, TableError
         If an argument or the data cannot be used.
     """
+    shop = shop.only(only_users)
     rules = JourneyRules(touch, credit_to, lookback_hours, key_event, match_on, reset_after_order, net_of_refunds)
     weights = Weights(half_life_hours, tuple(position_weights), markov_states)  # type: ignore[arg-type]
     check_arguments(rules, weights, models, targets, confidence_level, top_n, bootstrap_replicates, seed)

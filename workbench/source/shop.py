@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping as MappingOf
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +22,7 @@ from workbench.source.checks import TIMES, check_tables
 from workbench.source.engine import Engine, connect, fingerprint
 from workbench.source.faults import Fault, refuse
 from workbench.source.mapping import SHOP_FILE, Mapping, load_mapping
+from workbench.source.restriction import only_words, restrict
 from workbench.source.standardise import RAW, Standardised, id_types, ms_name, standardise
 
 SOURCE, MAPPING = "WORKBENCH_SOURCE", "WORKBENCH_MAPPING"
@@ -48,6 +50,12 @@ class Shop:
         False if the source cannot tell people apart; counts of people are then null.
     folder
         The folder of files that was opened; None for databases.
+    only_users
+        Conditions of ``only`` in words; empty where all users are in.
+    only_count
+        Users chosen by them, and all.
+    without_spend
+        Whether ``only`` left out ``channel_spend``.
     """
 
     name: str
@@ -58,6 +66,33 @@ class Shop:
     engine: Engine = field(repr=False)
     reach: MappingOf[str, MappingOf[str, int]] = field(repr=False)
     folder: Path | None = field(default=None, repr=False)
+    only_users: tuple[str, ...] = ()
+    only_count: tuple[int, int] = (0, 0)
+    without_spend: bool = False
+
+    def only(self, only_users: Sequence[str]) -> "Shop":
+        """The same shop with the rows of some users alone.
+
+        Parameters
+        ----------
+        only_users
+            Texts ``column=value``, such as ``region=North``, of the columns channel, age_group, gender, region and device of
+            users; ``(unknown)`` for users without a value. Values of one column are alternatives, columns narrow each other.
+            Empty: all users. Users without a row in ``users`` are in no such shop.
+
+        Returns
+        -------
+        Shop
+            Whose events, orders, lines, users, grants and assignments are those of these users; stock is that of the chosen
+            regions; spend is that of the chosen channels, and is left out if anything else was asked. When the data begin and
+            end stays as it is.
+
+        Raises
+        ------
+        ParameterError
+            A condition that cannot be read, an unknown column or value, or nobody left.
+        """
+        return restrict(self, only_users)
 
     def __getattr__(self, name: str) -> ir.Table:
         """``shop.orders`` is the lazy table of that name."""
@@ -77,7 +112,8 @@ class Shop:
     def has_money(self) -> bool:
         """Whether orders carry amounts."""
         empty = sum(one.count for one in self.warnings if one.rule == "no_amount" and one.table == "orders")
-        return self.has("orders") and empty < self.reach["orders"]["row_count"]
+        checked = self.reach.get("orders", {})
+        return self.has("orders") and empty < checked.get("source_row_count", checked["row_count"])
 
     def require(self, question: str, *tables: str) -> None:
         """Refuse to go on without these tables.
@@ -159,7 +195,7 @@ class Shop:
 
     def flags(self, period: Period, lang: Language, *, has_orders: bool) -> tuple[str, ...]:
         """Red flags of the first screen: an empty period, data that stop inside it, warnings of the check."""
-        flags = []
+        flags = [say(lang, *only_words(self))] if self.only_users else []
         if not has_orders and self.has("orders"):
             flags.append(
                 say(

@@ -1,0 +1,148 @@
+"""A shop of some of its users: the same tables, with the rows of these users alone."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import ibis
+import ibis.expr.types as ir
+
+from workbench.contract import UNKNOWN
+from workbench.errors import ParameterError, nearest
+from workbench.language import format_count
+
+if TYPE_CHECKING:
+    from workbench.source.shop import Shop
+
+COLUMNS = ("channel", "age_group", "gender", "region", "device")
+"""Columns of ``users`` by which users can be chosen."""
+_MOST_SHOWN = 12
+_USER_TABLES = ("events", "orders", "users", "coupon_grants", "experiment_assignments")
+
+
+def restrict(shop: "Shop", only_users: Sequence[str]) -> "Shop":
+    """The shop with the rows of some users alone; see ``Shop.only``."""
+    asked = _asked(shop, only_users)
+    if not asked:
+        return shop
+    users, engine = shop.tables["users"], shop.engine
+    count = _checked_values(shop, asked)
+    mark = hashlib.blake2b(repr(sorted(asked.items())).encode(), digest_size=6).hexdigest()
+    chosen = engine.held(f"chosen_{mark}", users.filter(_is_chosen(users, asked)).select("user_id"))
+    tables = dict(shop.tables)
+    for name in set(_USER_TABLES) & set(tables):
+        tables[name] = tables[name].semi_join(chosen, "user_id")
+    if "order_lines" in tables and "orders" in tables:
+        tables["order_lines"] = tables["order_lines"].semi_join(tables["orders"], "order_id")
+    if "stock" in tables and "region" in asked:
+        tables["stock"] = _of_values(tables["stock"], "region", asked["region"])
+    dropped = _spend(tables, asked)
+    changed = [name for name in tables if tables[name] is not shop.tables[name]]
+    tables |= {name: engine.named(f"{name}_{mark}", tables[name]) for name in changed}
+    rows = shop.collect(ibis.union(*[_counted(name, tables[name]) for name in changed]))
+    counts = dict(zip(rows["name"], rows["row_count"].astype(int), strict=True))
+    if not counts["users"]:
+        raise ParameterError(
+            f"only_users: no user of {shop.name} has {' and '.join(_words(asked))} at once. Choose fewer conditions."
+        )
+    return replace(
+        shop,
+        tables=MappingProxyType(tables),
+        reach=MappingProxyType({name: _reach(shop.reach[name], counts.get(name)) for name in tables}),
+        folder=None,  # what is planted in a simulated shop is true of all its users
+        only_users=tuple(_words(asked)),
+        only_count=(counts["users"], count),
+        without_spend=dropped,
+    )
+
+
+def _asked(shop: "Shop", only_users: Sequence[str]) -> dict[str, list[str]]:
+    """Values by column, in the order of the contract; an empty mapping for all users."""
+    found: dict[str, list[str]] = {}
+    for one in [only_users] if isinstance(only_users, str) else only_users:
+        column, sign, value = str(one).partition("=")
+        column, value = column.strip(), value.strip()
+        if not sign or not column or not value:
+            raise ParameterError(f'only_users: "{one}" is not column=value, such as region=North.')
+        if not shop.has("users"):
+            raise ParameterError(f"only_users: {shop.name} has no table of users; leave only_users empty.")
+        there = [name for name in COLUMNS if shop.has("users", name)]
+        if column not in there:
+            raise ParameterError(
+                f'only_users: users have no column "{column}"{nearest(column, there, ".")} Allowed here: '
+                f"{', '.join(there) or 'none'}."
+            )
+        if not shop.user_ids_known:
+            raise ParameterError(f"only_users: {shop.name} cannot tell users apart (user_ids: per_event).")
+        if value not in found.setdefault(column, []):
+            found[column].append(value)
+    return {name: sorted(found[name]) for name in COLUMNS if name in found}
+
+
+def _checked_values(shop: "Shop", asked: Mapping[str, list[str]]) -> int:
+    """Refuse values that no user has; the number of all users."""
+    users, count = shop.tables["users"], 0
+    for column, values in asked.items():
+        held = shop.collect(
+            users.group_by(value=_text(users, column)).aggregate(user_count=ibis._.count()).order_by("value")
+        )
+        count = int(held["user_count"].sum())
+        there = held.sort_values(["user_count", "value"], ascending=[False, True])["value"].tolist()
+        for value in values:
+            if value not in there:
+                more = f" and {len(there) - _MOST_SHOWN} more" if len(there) > _MOST_SHOWN else ""
+                raise ParameterError(
+                    f'only_users: no user has {column} "{value}"{nearest(value, there, ".")} There are: '
+                    f"{', '.join(there[:_MOST_SHOWN])}{more}."
+                )
+    return count
+
+
+def _text(table: ir.Table, column: str) -> ir.StringValue:
+    return table[column].cast("string").fill_null(UNKNOWN)
+
+
+def _of_values(table: ir.Table, column: str, values: Sequence[str]) -> ir.Table:
+    return table.filter(_text(table, column).isin(list(values)))
+
+
+def _is_chosen(users: ir.Table, asked: Mapping[str, list[str]]) -> list[ir.BooleanValue]:
+    return [_text(users, column).isin(values) for column, values in asked.items()]
+
+
+def _spend(tables: dict[str, ir.Table], asked: Mapping[str, list[str]]) -> bool:
+    """Keep the spend of the chosen channels; of other conditions nobody knows their part, so it is left out."""
+    if "channel_spend" not in tables:
+        return False
+    if set(asked) == {"channel"}:
+        tables["channel_spend"] = _of_values(tables["channel_spend"], "channel", asked["channel"])
+        return False
+    del tables["channel_spend"]
+    return True
+
+
+def _counted(name: str, table: ir.Table) -> ir.Table:
+    return table.aggregate(row_count=ibis._.count()).mutate(name=ibis.literal(name))
+
+
+def _reach(reach: Mapping[str, Any], count: int | None) -> Mapping[str, Any]:
+    """Days of the data stay those of the shop: where they end is a fact of the source, not of some users."""
+    return reach if count is None else {"source_row_count": reach["row_count"], **reach, "row_count": count}
+
+
+def _words(asked: Mapping[str, list[str]]) -> list[str]:
+    return [f"{column} {' or '.join(values)}" for column, values in asked.items()]
+
+
+def only_words(shop: "Shop") -> tuple[str, str]:
+    """Whom a restricted shop is about, English and Chinese."""
+    chosen, every = (format_count(one) for one in shop.only_count)
+    of = "; ".join(shop.only_users)
+    spend = " Spend cannot be divided by these and is left out." if shop.without_spend else ""
+    spend_zh = "投放花费无法按此拆分，未计入。" if shop.without_spend else ""
+    return (
+        f"Only users with {of}: {chosen} of {every}.{spend}",
+        f"仅含以下用户：{of.replace(' or ', ' 或 ')}，共 {chosen} / {every} 名。{spend_zh}",
+    )
