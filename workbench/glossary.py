@@ -27,6 +27,8 @@ class Metric:
         Columns of which the first that a table has says, by its code, the unit of each row; empty where the unit is one.
     is_difference
         Whether the numbers are differences of what ``unit_of`` names: of rates these are points.
+    is_csv_only
+        Whether a report leaves the column to the CSV file beside it.
     """
 
     id: str
@@ -34,6 +36,7 @@ class Metric:
     _words: dict[str, dict[str, str]]
     unit_of: tuple[str, ...] = ()
     is_difference: bool = False
+    is_csv_only: bool = False
 
     def name(self, lang: Language) -> str:
         """Name shown to readers."""
@@ -60,7 +63,7 @@ class Metric:
 def load_glossary() -> dict[str, Metric]:
     """Read the glossary; names with ``<W>`` are kept as patterns."""
     entries = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
-    plain = ("unit", "unit_of", "is_difference")
+    plain = ("unit", "unit_of", "is_difference", "is_csv_only")
     return {
         name: Metric(
             name,
@@ -68,6 +71,7 @@ def load_glossary() -> dict[str, Metric]:
             {key: value for key, value in entry.items() if key not in plain},
             tuple(entry.get("unit_of", ())),
             entry.get("is_difference", False),
+            entry.get("is_csv_only", False),
         )
         for name, entry in entries.items()
     }

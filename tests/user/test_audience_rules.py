@@ -82,11 +82,11 @@ FAULTS = [
         "windowdays: 3\naudiences: {a: {where: {orders: 1}}}",
         'line 1: there is no "windowdays", did you mean "window_days"?',
     ),
-    ("audiences:\n  a:\n    wher: {orders: 1}", 'line 3: there is no "wher", did you mean "where"?'),
+    ("audiences:\n  a:\n    wher: {orders: 1}", 'line 3: audiences.a: there is no "wher", did you mean "where"?'),
     ("audiences:\n  a:\n    segment: region", 'line 2: a: "where" is missing'),
     (
         "audiences:\n  a:\n    where: {orders: 1}\n    control:\n      sede: 1",
-        'line 5: there is no "sede", did you mean "seed"?',
+        'line 5: audiences.a.control: there is no "sede", did you mean "seed"?',
     ),
     (
         "audiences:\n  a:\n    where: {orders: 1}\n    control: {share: 0}",

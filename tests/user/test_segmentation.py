@@ -1,35 +1,49 @@
 """The whole analysis: what its first screen says with an alarm, without one, and where nothing can be judged."""
 
+import json
+import re
+
+import numpy as np
 import pandas as pd
 import pytest
 from shops import frame, write_shop
 from user_shops import segments_of_weeks
 
 from workbench import open_shop
-from workbench.errors import ParameterError
+from workbench.errors import ParameterError, TableError
+from workbench.report.words import columns_shown
 from workbench.user import segment_users
+from workbench.user.audience import make_audiences
+from workbench.user.audience_files import write_audiences
+from workbench.user.audience_rules import read_audience_rules
 
 WEEKS = {"window_days": 14, "period_days": 7, "timezone": "Asia/Shanghai"}
 
 
 def test_the_wave_of_leavers_is_the_verdict_of_its_time(analysed):
-    found = analysed(segments_of_weeks, end_date="2026-05-18")
+    found = analysed(segments_of_weeks, end_date="2026-05-11")
     assert "2026-05-04 to 2026-05-10" in found.headline.verdict
-    assert "Frequent but low-value" in found.headline.verdict
-    assert found.headline.actions[0].name == "call_leavers"
-    assert found.headline.actions[0].amount is None  # who pays nothing puts no money at risk
+    groups = found.tables["quadrants"].drop_duplicates("quadrant").set_index("quadrant")["name"]
+    assert f"in “{groups['high_low']}”" in found.headline.verdict
+    (called,) = [one for one in found.headline.actions if groups["high_low"] in one.text]
+    assert called.name == "call_leavers"
+    assert called.amount is None  # who pays nothing puts no money at risk
 
 
 def test_an_old_alarm_is_told_as_past(analysed):
     found = analysed(segments_of_weeks)
-    assert "2 earlier periods rang, the last from 2026-05-11" in found.headline.verdict
+    alerts = found.tables["migration_alerts"]
+    rang = alerts[alerts["is_alarm"].astype(bool)]
+    assert len(rang)
+    told = f"{rang['period_index'].nunique()} earlier periods rang, the last from {rang['start_date'].max()}"
+    assert told in found.headline.verdict
     assert not [one for one in found.headline.actions if one.name == "call_leavers"]
     assert [one.name for one in found.findings[:3]] == ["alarm"] * 3
 
 
 def test_one_period_is_said_to_be_one(analysed):
     found = analysed(segment_users, end_date="2026-06-10")
-    assert "one period only" in found.headline.verdict
+    assert "no alarm is possible yet: 1 period, 8 needed (window_days=14" in found.headline.verdict
     assert found.headline.table["Change"].tolist() == ["–"] * 4
     assert found.tables["migration_alerts"].empty
 
@@ -57,13 +71,81 @@ def test_a_shop_without_orders_has_groups_and_says_what_is_missing(clicks):
     found = segment_users(shop, **asked)
     assert found.tables["quadrants"]["user_count"].sum() > 0
     assert found.tables["next_purchase"].empty
-    assert "too short a history" in found.headline.verdict
+    assert "no alarm is possible yet: 3 periods, 8 needed." in found.headline.verdict
 
 
 def test_groups_too_small_to_judge_are_said_to_be_so(clicks):
     asked = {"window_days": 7, "period_days": 3, "y_metric": "days_since_last_visit", "min_users": 100}
     found = segment_users(open_shop(clicks), **asked)
-    assert "too small for alarms" in found.headline.verdict
+    assert "no alarm is possible: no group had 100 users (min_users)" in found.headline.verdict
+
+
+def test_the_defaults_on_short_data_say_what_would_ring(analysed):
+    """118 days hold two windows of 90 days, and 15 of 14."""
+    found = analysed(segment_users)
+    assert "2 periods, 8 needed (window_days=14, period_days=7 would do)" in found.headline.verdict
+    assert "needed" not in analysed(segments_of_weeks).headline.verdict
+
+
+def test_the_hint_to_split_by_value_does_what_it_says(tmp_path):
+    shop, weeks = visits_and_orders(1, 28, tmp_path / "shop"), {"window_days": 7, "period_days": 7}
+    found = segment_users(shop, **weeks)
+    last = found.tables["quadrants"].tail(4)
+    buyers = last[last["quadrant"].isin(["high_high", "low_high"])]
+    mean = buyers["paid_amount"].sum() / buyers["user_count"].sum()
+    assert (found.tables["quadrants"]["y_threshold"] == 0).all()
+    hint = re.search(r"threshold=\[(\d+), (\d+)\]\.", found.headline.verdict)
+    assert abs(float(hint[2]) - mean) <= 0.5
+    assert any("or include_users_without_orders=false" in one for one in found.notes)
+    assert any("The line of paid amount is 0: high is whoever has any" in one for one in found.notes)
+    split = segment_users(shop, **weeks, threshold=[float(hint[1]), float(hint[2])])
+    assert "threshold" not in split.headline.verdict + "".join(split.notes)
+    assert (split.tables["quadrants"].tail(4)["paid_amount"] > 0).all()
+    buying = segment_users(shop, **weeks, include_users_without_orders=False)
+    assert buying.tables["quadrants"]["y_threshold"].min() > 0
+    assert "threshold" not in buying.headline.verdict
+
+
+def test_groups_of_a_line_at_0_are_named_for_who_bought(analysed):
+    for lang, expected in (
+        ("en", ["Frequent buyers", "Frequent, did not buy", "Rare buyers", "Rare, did not buy"]),
+        ("zh", ["高频已购", "高频未购", "低频已购", "低频未购"]),
+    ):
+        found = analysed(segments_of_weeks, lang)
+        assert found.tables["quadrants"]["name"].tail(4).tolist() == expected
+        assert expected[0] in found.headline.verdict
+        assert set(found.tables["migration"]["from_name"]) >= set(expected)
+    (advice,) = [one.text for one in analysed(segments_of_weeks).findings if one.name == "group_low_low"]
+    assert "They came seldom and paid nothing" in advice
+    by_value = analysed(segments_of_weeks, threshold=[3, 100])
+    assert by_value.tables["quadrants"]["name"].iloc[0] == "Frequent and valuable"
+
+
+def test_a_manager_sees_the_columns_that_matter_and_the_file_has_all(analysed):
+    table = analysed(segments_of_weeks).tables["quadrants"]
+    shown = columns_shown(table, "quadrants")
+    assert shown[:6] == ["start_date", "end_date", "name", "user_count", "user_count_change", "user_share"]
+    assert {"paid_amount", "amount_share", "paid_amount_per_user", "stopped_share"} <= set(shown)
+    assert not {"period_index", "quadrant", "x_threshold", "y_threshold", "x_metric", "y_metric"} & set(shown)
+    assert {"period_index", "quadrant", "x_threshold", "y_metric"} <= set(table.columns)
+
+
+def test_overdue_buyers_are_those_of_the_table(analysed):
+    found = analysed(segments_of_weeks)
+    (action,) = [one for one in found.headline.actions if one.name == "contact_overdue"]
+    table = found.tables["next_purchase"].set_index("buyer_group")
+    assert f"{table['overdue_count']['(all)']:,.0f} former buyers" in action.text
+    assert found.tables["contacts"]["overdue_count"].sum() / 2 <= table["overdue_count"]["(all)"]  # once by (all)
+
+
+def test_users_who_differ_by_chance_are_said_not_to_differ(analysed):
+    """Neither category nor coupons of the sample depend on the user: no buyer may be marked."""
+    found = analysed(segments_of_weeks)
+    told = {one.name: one.text for one in found.findings}
+    tags = found.tables["tags"]
+    buyers = tags[(tags["tag"] == "category") & (tags["value"] == "(none)")]["user_count"].item()
+    assert told["tag_category"].startswith(f"Among {buyers:,} buyers of the window nobody prefers a category")
+    assert "nobody leans on coupons" in told["tag_coupon_sensitivity"]
 
 
 def test_rules_of_another_window_are_refused(sample, tmp_path):
@@ -73,18 +155,89 @@ def test_rules_of_another_window_are_refused(sample, tmp_path):
         segment_users(sample, audience_rules=str(rules), **WEEKS)
 
 
-def test_two_numbers_are_the_values_of_both_lines(analysed):
+def test_two_numbers_are_the_values_of_both_lines(analysed, sample):
     groups = analysed(segments_of_weeks, threshold=[3, 100]).tables["quadrants"]
     assert set(groups["x_threshold"]) == {3.0}
     assert set(groups["y_threshold"]) == {100.0}
     with pytest.raises(ParameterError, match="one value for x and one for y"):
-        segment_users(None, threshold=[3])
+        segment_users(sample, threshold=[3])
 
 
 def test_who_is_due_is_counted_at_the_end_of_the_report(analysed):
-    contacts = analysed(segments_of_weeks, end_date="2026-05-18").tables["contacts"]
+    contacts = analysed(segments_of_weeks, end_date="2026-05-11").tables["contacts"]
     valuable = contacts[(contacts["quadrant"] == "high_high") & (contacts["buyer_group"] == "(all)")].iloc[0]
     # all of them bought in the fourteen days before: none can have lapsed
     assert valuable["lapsed_count"] == 0
     assert valuable["overdue_count"] < 0.1 * valuable["user_count"]
     assert pd.notna(valuable["contact_count"])
+
+
+# -- an audience file comes back -----------------------------------------------------------------------------
+
+
+def visits_and_orders(seed, days, folder, users=400):
+    """Users 1 to ``users``, who come and buy at random on so many days; the first 28 are the same however many follow."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for day in range(days):
+        seen = rng.choice(np.arange(1, users + 1), 60, replace=False)
+        at = pd.Timestamp("2026-03-01 09:00", tz="UTC") + pd.Timedelta(days=day)
+        rows.append(
+            pd.DataFrame({"user_id": seen, "event_at": at, "event": "add_to_cart", "buys": rng.random(60) < 0.3})
+        )
+    table = pd.concat(rows, ignore_index=True)
+    bought = table[table["buys"]].reset_index(drop=True)
+    orders = pd.DataFrame(
+        {
+            "order_id": bought.index,
+            "user_id": bought["user_id"],
+            "submitted_at": bought["event_at"],
+            "paid_at": bought["event_at"],
+            "gross_amount": 20.0 + bought["user_id"] % 50,
+            "cost_amount": 10.0,
+        }
+    )
+    write_shop(folder, events=table.drop(columns="buys"), orders=orders)
+    return open_shop(folder)
+
+
+ASKED = {"window_days": 14, "period_days": 7}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """An audience of all, written from the 28 days of a shop."""
+    shop = visits_and_orders(1, 28, tmp_path_factory.mktemp("then") / "shop")
+    rules = "window_days: 14\nperiod_days: 7\naudiences:\n  all_of_them:\n    start_date: 2026-03-29\n"
+    text = rules + "    control: {share: 0.3}\n    where: {visit_days: '>= 2'}\n"
+    path = tmp_path_factory.mktemp("files") / "all.csv"
+    write_audiences(shop, make_audiences(shop, read_audience_rules(text)), path)
+    return path
+
+
+def test_a_file_comes_back_with_newer_data_of_the_same_shop(written, tmp_path):
+    later = visits_and_orders(1, 60, tmp_path / "shop")
+    found = segment_users(later, audience_file=str(written), **ASKED)
+    (row,) = found.tables["audience_action"].to_dict("records")
+    assert row["followed_days"] == 32
+    told = [one for one in found.headline.actions if one.name == f"audience_{row['action']}"]
+    assert len(told) == 1
+    assert "all_of_them" in told[0].text
+
+
+def test_a_file_of_a_namesake_with_the_same_ids_is_refused(written, tmp_path):
+    """Ids from 1 on are in every shop: who was chosen for coming in those days was not there in the other."""
+    other = visits_and_orders(2, 60, tmp_path / "shop")
+    with pytest.raises(TableError, match=r"users did nothing in shop from 2026-03-15 to 2026-03-28.*of that name"):
+        segment_users(other, audience_file=str(written), **ASKED)
+
+
+def test_a_shop_that_moved_is_told_so_in_the_manifest(written, tmp_path):
+    moved = visits_and_orders(1, 60, tmp_path / "warehouse")
+    with pytest.raises(TableError, match=r'write "shop": "warehouse" into all\.csv\.manifest\.json'):
+        segment_users(moved, audience_file=str(written), **ASKED)
+    copy = tmp_path / "all.csv"
+    copy.write_bytes(written.read_bytes())
+    told = json.loads((written.parent / "all.csv.manifest.json").read_text(encoding="utf-8")) | {"shop": "warehouse"}
+    (tmp_path / "all.csv.manifest.json").write_text(json.dumps(told), encoding="utf-8")
+    assert len(segment_users(moved, audience_file=str(copy), **ASKED).tables["audience_action"]) == 1

@@ -49,12 +49,20 @@ def column_units(frame: pd.DataFrame, column: str, table: str = "") -> list[str]
 
 
 def columns_shown(frame: pd.DataFrame, table: str = "") -> list[str]:
-    """Columns of a report's table: codes whose words stand beside them (``metric_name``) are left to the CSV file."""
+    """Columns of a report's table.
+
+    Left to the CSV file are codes whose words stand beside them (``metric_name``), and what the glossary says is for it
+    alone.
+    """
     names = [str(name) for name in frame.columns]
+    detail = {name for name in names if (known := metric(name, table)) is not None and known.is_csv_only}
     return [
         name
         for name in names
-        if not (f"{name}_name" in names and has_codes(name, table) and frame[name].isin(list(codes(name, table))).all())
+        if name not in detail
+        and not (
+            f"{name}_name" in names and has_codes(name, table) and frame[name].isin(list(codes(name, table))).all()
+        )
     ]
 
 

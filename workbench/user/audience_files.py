@@ -15,14 +15,16 @@ import ibis.expr.types as ir
 
 from workbench.errors import ParameterError, TableError
 from workbench.language import Language, say
-from workbench.metrics.audiences import AUDIENCE, CONTROL, known_users, matched
-from workbench.period import local_date, zone
+from workbench.metrics.audiences import AUDIENCE, CONTROL, activity, known_users, matched
+from workbench.period import local_date, parse_date, start_of_day_ms, zone
 from workbench.source.shop import Shop
 from workbench.user.audience import ALL, FILE_COLUMNS, Audiences
 
 FORMATS = (".csv", ".parquet")
 UNKNOWN_LIMIT = 0.01
 """A file of whose users the shop does not know more than this part is another shop's."""
+ABSENT_LIMIT = 0.1
+"""A file of whose users more than this part did nothing in the days by which they were chosen is a namesake's."""
 _PACKAGES = ("workbench", "duckdb", "ibis-framework")
 _KEYS = frozenset({"format", "shop", "file_hash", "audiences", "timezone", "created_at"})
 _FORMAT = "workbench audience 1"
@@ -221,7 +223,8 @@ def read_audience(path: str | Path, shop: Shop, *, is_same_shop: bool = False) -
     shop
         Whose later events and orders are to be read.
     is_same_shop
-        The shop is the one of the file, though its folder or database has another name now.
+        The shop is the one of the file, though its folder or database has another name now. Without Python the same is said
+        by writing the new name as ``shop`` into the manifest.
 
     Raises
     ------
@@ -229,13 +232,18 @@ def read_audience(path: str | Path, shop: Shop, *, is_same_shop: bool = False) -
         If file or manifest are missing, or another program's.
     TableError
         If the file is from another shop, or its columns are not those that were written.
+
+    Notes
+    -----
+    Newer data change nothing: what is compared are the name, the ids, and whether these users were there in the days by
+    which they were chosen, since ids from 1 on are found in every shop.
     """
     file = Path(path)
     manifest = _read_manifest(file)
     if manifest["shop"] != shop.name and not is_same_shop:
         raise TableError(
             f'{file.name}: was made from the shop "{manifest["shop"]}", and this one is "{shop.name}". Give the source from which it '
-            "was made; if that has only got a new name, say so with is_same_shop."
+            f'was made; if that has only got a new name, write "shop": "{shop.name}" into {manifest_path(file).name}.'
         )
     columns = _columns(file)
     missing = [one for one in FILE_COLUMNS if one not in columns]
@@ -262,7 +270,30 @@ def read_audience(path: str | Path, shop: Shop, *, is_same_shop: bool = False) -
             f"{file.name}: {unknown:,} of its {there:,} users are not known to {shop.name}. The file is from another shop, or the "
             "source no longer holds the users of that time. Give the source from which it was made, with all its users."
         )
+    if not is_same_shop:
+        _check_presence(shop, file, manifest, found)
     return AudienceFile(manifest, found, there, unknown, _hash(file) != manifest["file_hash"])
+
+
+def _check_presence(shop: Shop, file: Path, manifest: Mapping[str, Any], rows: ir.Table) -> None:
+    """Refuse users who were not there in the days by which they were chosen, as far as the shop still has these days."""
+    first, last = (parse_date(manifest.get(name), name) for name in ("window_start_date", "window_last_date"))
+    timezone = str(manifest["timezone"])
+    if first is None or last is None or local_date(shop.period(None, None, timezone).data_start_ms, timezone) > first:
+        return
+    start_ms, end_ms = (start_of_day_ms(day, timezone) for day in (first, last + timedelta(days=1)))
+    users = rows.select("user_id").distinct()
+    seen = activity(shop.tables, start_ms, end_ms).select("user_id").distinct()
+    there, present = (
+        int(shop.collect(one.aggregate(users=one.count()))["users"].iloc[0])
+        for one in (users, users.semi_join(seen, "user_id"))
+    )
+    if there - present > ABSENT_LIMIT * there:
+        raise TableError(
+            f"{file.name}: {there - present:,} of its {there:,} users did nothing in {shop.name} from {first} to {last}, the "
+            "days by which they were chosen. The file is from another shop of that name. Give the source from which it was "
+            "made; if those days were since taken out of it, read the file with is_same_shop=True (docs/audiences.md)."
+        )
 
 
 def _read_manifest(file: Path) -> dict[str, Any]:

@@ -436,7 +436,8 @@ def _fault(error: Any, lines: Mapping[_Place, int]) -> tuple[int, str]:
         if len(steps) > 2:
             allowed = list((Control if steps[2:3] == ("control",) else AudienceForm).model_fields)
         key = str(steps[-1])
-        return line, f'there is no "{key}"{nearest(key, allowed, ".")} Allowed: {_listed(allowed)}.'
+        place = f"{'.'.join(map(str, steps[:-1]))}: " if len(steps) > 1 else ""
+        return line, f'{place}there is no "{key}"{nearest(key, allowed, ".")} Allowed: {_listed(allowed)}.'
     if error["type"] == "missing":
         return line, f'{where.removesuffix(f".{steps[-1]}")}: "{steps[-1]}" is missing.'
     message = str(error["msg"]).removeprefix("Value error, ").rstrip(".")

@@ -6,6 +6,7 @@ import pandas as pd
 
 from workbench.language import Language, format_amount, format_count, say
 from workbench.source.shop import Shop
+from workbench.user.headline import value_hint
 from workbench.user.periods import day_of
 from workbench.user.quadrants import QuadrantRules, QuadrantsFound
 from workbench.user.strategy import load_strategies
@@ -17,6 +18,7 @@ def user_notes(
     """What was assumed, what is missing, and what would be gained by adding it."""
     pairs = [
         *_of_lines(rules, found, lang),
+        *_of_lines_at_zero(tables, rules, found),
         *_of_periods(rules, found),
         *_of_alarms(rules),
         *_of_lifecycle(tables),
@@ -60,6 +62,30 @@ def _of_lines(rules: QuadrantRules, found: QuadrantsFound, lang: Language) -> li
             )
         )
     return told
+
+
+def _of_lines_at_zero(
+    tables: Mapping[str, pd.DataFrame], rules: QuadrantRules, found: QuadrantsFound
+) -> list[tuple[str, str]]:
+    """What high means where a line lies at 0, and how to split by value."""
+    words = load_strategies()
+    told = []
+    for line in (found.x, found.y):
+        if words.only_tells_who(line.metric, line.threshold):
+            told.append(
+                (
+                    f"The line of {words.metric(line.metric, 'en')} is 0: high is whoever has any, much or little; an order that "
+                    "was free is no purchase here.",
+                    f"{words.metric(line.metric, 'zh')}的分界线为 0：“高”即大于 0，不分多少；金额为 0 的订单在此不算购买。",
+                )
+                if line.metric in ("paid_amount", "average_order_value")
+                else (
+                    f"The line of {words.metric(line.metric, 'en')} is 0: high is whoever has any, much or little.",
+                    f"{words.metric(line.metric, 'zh')}的分界线为 0：“高”即大于 0，不分多少。",
+                )
+            )
+    hints = [value_hint(tables, rules, found, lang) for lang in ("en", "zh")]
+    return [*told, (hints[0], hints[1])] if hints[0] else told
 
 
 def _of_periods(rules: QuadrantRules, found: QuadrantsFound) -> list[tuple[str, str]]:

@@ -47,21 +47,21 @@ COLUMNS = [
     "quadrant",
     "name",
     "user_count",
+    "user_count_change",
     "user_share",
-    "user_share_ci_lower",
-    "user_share_ci_upper",
-    "order_count",
     "paid_amount",
     "amount_share",
-    "amount_share_ci_lower",
-    "amount_share_ci_upper",
     "paid_amount_per_user",
-    "x_mean",
-    "y_mean",
-    "user_count_change",
-    "paid_amount_change",
     "stopped_count",
     "stopped_share",
+    "order_count",
+    "user_share_ci_lower",
+    "user_share_ci_upper",
+    "amount_share_ci_lower",
+    "amount_share_ci_upper",
+    "paid_amount_change",
+    "x_mean",
+    "y_mean",
     "x_threshold",
     "y_threshold",
 ]
@@ -203,7 +203,8 @@ def read_quadrants(
     moves = moves_of(shop.collect(move_sums(states)), len(periods))
     buckets = shop.collect(bucket_sums(states)) if shop.has_money else None
     words = load_strategies()
-    names = {one: words.name(*metrics, one, lang) for one in QUADRANTS} | {
+    at = (x.threshold, y.threshold)
+    names = {one: words.name(*metrics, one, lang, at) for one in QUADRANTS} | {
         "new": say(lang, "New", "新增"),
         "returned": say(lang, "Returned", "回流"),
         "gone": say(lang, "Gone", "流失"),
@@ -244,7 +245,7 @@ def read_quadrants(
         unknown_count=unknown,
         one_sided=one_sided,
         names=names,
-        strategies={one: words.strategy(*metrics, one, lang) for one in QUADRANTS},
+        strategies={one: words.strategy(*metrics, one, lang, at) for one in QUADRANTS},
     )
 
 

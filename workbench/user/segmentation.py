@@ -15,7 +15,8 @@ from workbench.user.audience import find_audiences, quadrant_window
 from workbench.user.audience_files import read_audience
 from workbench.user.audience_result import audience_result
 from workbench.user.audience_rules import AudienceRules, load_audience_rules
-from workbench.user.findings import user_findings, user_headline
+from workbench.user.findings import user_findings
+from workbench.user.headline import user_headline
 from workbench.user.lifecycle import read_lifecycle
 from workbench.user.next_purchase import read_buyers, read_next_purchase, read_purchases
 from workbench.user.notes import user_notes
@@ -23,6 +24,7 @@ from workbench.user.periods import day_of
 from workbench.user.profile import read_profile
 from workbench.user.quadrants import QuadrantRules, QuadrantsFound, Threshold, read_quadrants
 from workbench.user.tags import read_tags
+from workbench.user.watch import user_watch
 
 _WITHOUT = {
     "lifecycle": "state",
@@ -46,6 +48,7 @@ def segment_users(
     timezone: str = "UTC",
     lang: Language = "en",
     confidence_level: float = 0.95,
+    only_users: Sequence[str] = (),
     x_metric: str = "visit_days",
     y_metric: str = "paid_amount",
     window_days: int = 90,
@@ -75,6 +78,8 @@ def segment_users(
         Language of the sentences.
     confidence_level
         Coverage of intervals.
+    only_users
+        Users that it is about, as in ``Shop.only``; empty: all.
     x_metric, y_metric, window_days, period_days, threshold, reference_end, include_users_without_orders, hysteresis
         As in ``QuadrantRules``; two numbers as threshold are the values of x and y.
     false_alarms_per_month, min_users, least_amount
@@ -84,7 +89,8 @@ def segment_users(
     audience_rules
         A rules file of ``workbench audience``: its audiences are counted, no id is written; None: none.
     audience_file
-        A file that ``workbench audience`` wrote: its audiences are compared with their controls; None: none.
+        A file that ``workbench audience`` wrote: its audiences, whole whatever ``only_users`` is, are compared with their
+        controls; None: none.
 
     Returns
     -------
@@ -98,6 +104,7 @@ def segment_users(
     ParameterError, TableError, EstimationError
         If an argument or the data cannot be used.
     """
+    whole, shop = shop, shop.only(only_users)
     if isinstance(threshold, Sequence) and not isinstance(threshold, str):
         if len(threshold) != 2:
             raise ParameterError(
@@ -122,7 +129,7 @@ def segment_users(
     if asked is not None:
         given = {"start_date": start_date, "end_date": end_date, "timezone": timezone} | vars(rules)
         _check_settings(asked, given)
-    file = None if audience_file is None else read_audience(Path(audience_file), shop)
+    file = None if audience_file is None else read_audience(Path(audience_file), whole)
     period = shop.period(start_date, end_date, timezone)
     quadrants = read_quadrants(shop, period, rules, lang)
     members = shop.hold("members", quadrants.members)
@@ -155,7 +162,7 @@ def segment_users(
             **limits,
         )
     audiences = None if asked is None else find_audiences(shop, asked, members, window, tags)
-    result = None if file is None else audience_result(shop, file, confidence_level=confidence_level)
+    result = None if file is None else audience_result(whole, file, confidence_level=confidence_level)
     tables = {
         "quadrants": quadrants.quadrants.assign(x_metric=x_metric, y_metric=y_metric),
         "quadrant_profile": profile,
@@ -186,6 +193,7 @@ def segment_users(
         findings=user_findings(tables, rules, quadrants, lang),
         notes=user_notes(shop, rules, quadrants, tables, lang),
         flags=shop.flags(period, lang, has_orders=not shop.has("orders") or quadrants.moves.orders.sum() > 0),
+        watch=user_watch(tables, lang),
     )
 
 
