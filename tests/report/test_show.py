@@ -43,7 +43,7 @@ def test_tables_are_named_and_written_as_the_glossary_says():
     assert "转化率" in html
     assert '<td class="wb-number">5.1%</td>' in html
     assert '<td class="wb-number">1,234,568</td>' in html
-    assert '<th scope="row">live</th>' in html
+    assert '<th scope="row" class="wb-line">live</th>' in html
     assert "&lt;script&gt;" in html
     assert "<script" not in html
     assert 'href="#def-conversion_rate"' in html
@@ -180,7 +180,7 @@ def test_each_row_is_written_in_the_unit_of_its_figure():
 
 def test_a_name_from_the_data_is_left_as_it_is():
     table = pd.DataFrame({"channel": ["few_users"], "unranked_reason": ["few_users"]})
-    assert '<th scope="row">few_users</th><td>too few users</td>' in shown("channel_scorecard", table)
+    assert '<th scope="row" class="wb-line">few_users</th><td>too few users</td>' in shown("channel_scorecard", table)
 
 
 def test_texts_that_are_numbers_align_as_numbers_and_days_do_not():

@@ -12,6 +12,7 @@ from workbench.report.block import link
 LONG_TABLE = 30
 ROWS_BEFORE_FOLD = 15
 LONGEST_ON_ONE_LINE = 26
+LONGEST_NAME_ON_ONE_LINE = 16
 Unit = str
 UNIT_BY_ENDING = {
     "_rate": "rate", "_share": "rate", "_amount": "amount", "_revenue": "amount", "_value": "amount",
@@ -164,7 +165,7 @@ def _box(head: str, rows: Sequence[Sequence[str]], numeric: Sequence[bool], capt
 
 
 def _row(row: Sequence[str], numeric: Sequence[bool]) -> str:
-    first = f'<th scope="row"{_side(numeric[0])}>{escape(row[0])}</th>' if row else ""
+    first = f'<th scope="row"{_side(numeric[0]) or _name(row[0])}>{escape(row[0])}</th>' if row else ""
     return first + "".join(
         f"<td{_side(is_number) or _length(cell)}>{escape(cell)}</td>"
         for cell, is_number in zip(row[1:], numeric[1:], strict=True)
@@ -173,6 +174,11 @@ def _row(row: Sequence[str], numeric: Sequence[bool]) -> str:
 
 def _side(is_number: bool) -> str:
     return ' class="wb-number"' if is_number else ""
+
+
+def _name(cell: str) -> str:
+    """A short row name stays on one line; a longer one gets room, so that it does not break at each word."""
+    return ' class="wb-line"' if len(cell) <= LONGEST_NAME_ON_ONE_LINE else ' class="wb-lines"'
 
 
 def _length(text: str) -> str:

@@ -70,12 +70,10 @@ def alarm_text(row: Mapping, lang: Language) -> str:
     )
 
 
-def value_hint(
-    tables: Tables, rules: QuadrantRules, found: QuadrantsFound, lang: Language, *, is_short: bool = False
-) -> str:
+def value_hint(tables: Tables, rules: QuadrantRules, found: QuadrantsFound, lang: Language) -> str:
     """Where a line lies at 0 because most users bought nothing: how to split by value instead; "" elsewhere.
 
-    Who set the 0 is told nothing. ``is_short`` is for the first screen of a phone; the whole stands among the limits.
+    Who set the 0 is told nothing. It stands among the limits: on the first screen the groups' names say who they are.
     """
     words = load_strategies()
     lines = (found.x, found.y)
@@ -92,8 +90,6 @@ def value_hint(
     values[number] = _short(mean)
     how = f"threshold=[{values[0]}, {values[1]}]"
     name = words.metric(lines[number].metric, lang)
-    if is_short:
-        return say(lang, f"The line of {name} is 0; by value: {how}.", f"{name}分界线为 0；按价值划分：{how}。")
     if rules.include_users_without_orders:
         how += say(lang, " or ", " 或 ") + "include_users_without_orders=false"
     return say(
@@ -123,11 +119,8 @@ def _verdict(tables: Tables, rules: QuadrantRules, found: QuadrantsFound, lang: 
         told = alarm_text(first.to_dict(), lang)
         others = alarms[(alarms["period_index"] == first["period_index"]) & alarms["is_watched"].astype(bool)]
         others = others[others["from_group"] != first["from_group"]].sort_values("excess_users", ascending=False)
-        # The hint would not fit beside it on a phone: it stands among the limits.
         return told if others.empty else f"{told} {_also(others.iloc[0].to_dict(), lang)}"
-    told = _largest(tables, lang) + _alarm_tail(tables, rules, found, lang)
-    hint = value_hint(tables, rules, found, lang, is_short=True)
-    return told + (say(lang, " ", "") + hint if hint else "")
+    return _largest(tables, lang) + _alarm_tail(tables, rules, found, lang)
 
 
 def _largest(tables: Tables, lang: Language) -> str:
