@@ -156,30 +156,33 @@ def compare_channels(
             "Add the column, or use acquisition."
         )
     period = shop.period(start_date, end_date, timezone)
-    columns = [name for name in standardise_by if shop.has("users", name)]
+    columns = described_by(shop, standardise_by)
+    asked_for = Wishes(
+        population,
+        channel_basis,
+        conversion_days,
+        tuple(repurchase_days),
+        columns,
+        baseline,
+        min_users,
+        confidence_level,
+        count,
+        breakdown_at,
+        asked.rules.optional if asked.rules else (),
+    )
     extra = [one for one in (asked.user_breakdown,) if one is not None and one not in columns]
     members = population_users(shop.tables, population, period, [*columns, *extra])
     paid = paid_orders(shop.tables["orders"])
     inside = paid_in_period(paid, period)
     paid_count = int(shop.collect(inside.aggregate(orders=inside.count()))["orders"].item())
     cells, mixed_sessions = _cells(shop, members, paid, population, period, conversion_days, channel_basis, columns)
-    sums = cells.drop(columns=columns).groupby(["channel", "user_bucket"], as_index=False).sum(min_count=1)
-    exits = shop.collect(channel_repurchase(members, paid, period, repurchase_days))
-    spend = _spend(shop, period)
-    is_fixed = channel_basis == "acquisition"
-    scorecard = _scorecard(
-        shop, sums, exits, spend, population, channel_basis, repurchase_days, min_users, confidence_level
+    exits, spend = (
+        shop.collect(channel_repurchase(members, paid, period, repurchase_days)),
+        spend_by_channel(shop, period),
     )
-    if not paid_count:
-        scorecard = _without_orders(scorecard, population)
-    channels = scorecard["channel"].tolist()
-    audience = audience_of(cells, channels, columns)
-    check_baseline(baseline, audience.channels)
-    ranked = scorecard.loc[scorecard["unranked_reason"].isna(), "channel"]
-    adjusted, split = adjusted_table(audience, baseline, confidence_level, ranked.tolist())
-    converted = sums.groupby("channel")["converted_count"].sum()
-    shared = None if is_fixed else audience  # a user may count under several channels
-    followed = channels if is_fixed else _acquiring(shop, members)
+    core = core_tables(shop, cells, exits, spend, asked_for, has_orders=bool(paid_count))
+    sums, is_fixed = by_channel(cells, columns), channel_basis == "acquisition"
+    followed = core["channel_scorecard"]["channel"].tolist() if is_fixed else _acquiring(shop, members)
     if population == "new":
         acquired, own_sums = members, sums if is_fixed else None
     else:
@@ -191,10 +194,7 @@ def compare_channels(
     payback = payback_table(shop, acquired, paid, period, own["cost_per_new_user"], last_day, min_users)
     funnel = funnel_table(shop, members, period, asked, followed, confidence_level)
     tables = {
-        "channel_scorecard": scorecard,
-        "channel_adjusted": adjusted,
-        "channel_mix": mix_table(audience, baseline, split, confidence_level),
-        "channel_pairs": pairs_table(scorecard, converted, confidence_level, shared),
+        **core,
         "channel_funnel": funnel.table,
         "channel_prices": price_table(shop, members, paid, period, followed, confidence_level),
         "channel_repurchase": repurchase_table(exits, followed, last_day, min_users, confidence_level),
@@ -204,19 +204,6 @@ def compare_channels(
         ),
         "channel_payback": payback,
     }
-    asked_for = Wishes(
-        population,
-        channel_basis,
-        conversion_days,
-        tuple(repurchase_days),
-        tuple(columns),
-        baseline,
-        min_users,
-        confidence_level,
-        count,
-        breakdown_at,
-        asked.rules.optional if asked.rules else (),
-    )
     return Analysis(
         name="channel_comparison",
         lang=lang,
@@ -236,6 +223,59 @@ def compare_channels(
         ),
         flags=shop.flags(period, lang, has_orders=bool(paid_count)),
     )
+
+
+def described_by(shop: Shop, standardise_by: Sequence[str]) -> tuple[str, ...]:
+    """The columns asked for that users have."""
+    return tuple(name for name in standardise_by if shop.has("users", name))
+
+
+def by_channel(cells: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Sums by channel and bucket, of those by parts of the audience too."""
+    return cells.drop(columns=list(columns)).groupby(["channel", "user_bucket"], as_index=False).sum(min_count=1)
+
+
+def core_tables(
+    shop: Shop, cells: pd.DataFrame, exits: pd.DataFrame, spend: pd.Series, asked: Wishes, *, has_orders: bool
+) -> dict[str, pd.DataFrame]:
+    """Scorecard, gaps, their parts and pairs: what rests on the users compared alone.
+
+    Parameters
+    ----------
+    shop
+        Tells which columns there are.
+    cells
+        Sums by channel, the columns of the audience and user_bucket.
+    exits
+        Collected from ``metrics.population.channel_repurchase``.
+    spend
+        By channel.
+    asked
+        Wishes.
+    has_orders
+        Whether anybody at all paid in the period.
+
+    Returns
+    -------
+    dict
+        ``channel_scorecard``, ``channel_adjusted``, ``channel_mix``, ``channel_pairs``.
+    """
+    sums = by_channel(cells, asked.standardise_by)
+    scorecard = _scorecard(shop, sums, exits, spend, asked)
+    if not has_orders:
+        scorecard = _without_orders(scorecard, asked.population)
+    audience = audience_of(cells, scorecard["channel"].tolist(), asked.standardise_by)
+    check_baseline(asked.baseline, audience.channels)
+    ranked = scorecard.loc[scorecard["unranked_reason"].isna(), "channel"]
+    adjusted, split = adjusted_table(audience, asked.baseline, asked.confidence_level, ranked.tolist())
+    converted = sums.groupby("channel")["converted_count"].sum()
+    shared = None if asked.channel_basis == "acquisition" else audience  # a user may count under several channels
+    return {
+        "channel_scorecard": scorecard,
+        "channel_adjusted": adjusted,
+        "channel_mix": mix_table(audience, asked.baseline, split, asked.confidence_level),
+        "channel_pairs": pairs_table(scorecard, converted, asked.confidence_level, shared),
+    }
 
 
 def _check_count(name: str, given: int) -> None:
@@ -279,7 +319,7 @@ def _acquiring(shop: Shop, members: Any) -> list[str]:
     return counted.sort_values(["users", "channel"], ascending=[False, True])["channel"].tolist()
 
 
-def _spend(shop: Shop, period: Period) -> pd.Series:
+def spend_by_channel(shop: Shop, period: Period) -> pd.Series:
     """Spend in the period by channel; empty where the source has none."""
     if not shop.has("channel_spend"):
         return pd.Series(dtype=float)
@@ -292,18 +332,9 @@ def _spend(shop: Shop, period: Period) -> pd.Series:
     return spent.set_index("channel")["spend_amount"]
 
 
-def _scorecard(
-    shop: Shop,
-    sums: pd.DataFrame,
-    exits: pd.DataFrame,
-    spend: pd.Series,
-    population: Population,
-    basis: ChannelBasis,
-    days: Sequence[int],
-    min_users: int,
-    confidence_level: float,
-) -> pd.DataFrame:
+def _scorecard(shop: Shop, sums: pd.DataFrame, exits: pd.DataFrame, spend: pd.Series, asked: Wishes) -> pd.DataFrame:
     """One row per channel, largest first; channels with spend and no user included."""
+    basis, confidence_level = asked.channel_basis, asked.confidence_level
     total = sums.drop(columns="user_bucket").groupby("channel").sum()
     total = total.reindex(total.index.union(spend.index[spend > 0]), fill_value=0).rename_axis("channel")
     total = total.assign(order=-total["user_count"]).sort_values(["order", "channel"]).drop(columns="order")
@@ -319,17 +350,17 @@ def _scorecard(
         converted = ratio_by_bucket(wide["converted_count"], wide["eligible_count"], confidence_level=confidence_level)
     card["conversion_rate"], card["ci_lower"], card["ci_upper"] = converted.estimate, converted.lower, converted.upper
     counts = exits.drop(columns=["exit_day", "is_repurchase"]).groupby("channel").sum()
-    returns = repurchase_columns(counts.reindex(card.index).astype(float), days, confidence_level)
+    returns = repurchase_columns(counts.reindex(card.index).astype(float), asked.repurchase_days, confidence_level)
     if basis != "acquisition":
         returns[:] = float("nan")  # buyers are followed by the channel that acquired them
     card = card.join(returns)
     card["spend_amount"] = spend.reindex(card.index)
-    if population == "new" and basis == "acquisition":
+    if asked.population == "new" and basis == "acquisition":
         card["cost_per_new_user"] = divide(card["spend_amount"], card["user_count"])
         card = card.join(_contribution(shop, sums, card["cost_per_new_user"], confidence_level))
     if not shop.has_money:
         card[[name for name in _MONEY if name in card]] = float("nan")
-    card["unranked_reason"] = _unranked(card, min_users)
+    card["unranked_reason"] = _unranked(card, asked.min_users)
     return card.reset_index()
 
 

@@ -127,8 +127,10 @@ def channel_sums(
     )
 
 
-def channel_repurchase(members: ir.Table, paid: ir.Table, period: Period, days: Sequence[int]) -> ir.Table:
-    """When do members pay again on a later local day? Counts by channel and day since the first paid order.
+def channel_repurchase(
+    members: ir.Table, paid: ir.Table, period: Period, days: Sequence[int], by: Sequence[str] = ("channel",)
+) -> ir.Table:
+    """When do members pay again on a later local day? Counts by channel (or other columns) and day since the first paid order.
 
     Day d reaches from d to d + 1 times 24 hours after the first paid order in the data, which lies in the period; a
     buyer is followed on it if all of it lies before the end of the data.
@@ -136,16 +138,16 @@ def channel_repurchase(members: ir.Table, paid: ir.Table, period: Period, days: 
     Returns
     -------
     ibis.Table
-        One row per channel, ``exit_day`` (of the next payment, or the first day not followed, whichever is earlier) and
+        One row per value of ``by``, ``exit_day`` (of the next payment, or the first day not followed, whichever is earlier) and
         ``is_repurchase``: origin_count, and for each W ``eligible_<W>`` (W days have elapsed) and ``repurchased_<W>``
         (of these, paid again before origin + W days).
     """
     origins = members.inner_join(first_payments(paid), "user_id")
     origins = origins.filter(origins.first_paid_ms >= period.start_ms, origins.first_paid_ms < period.end_ms)
-    origins = origins.select("channel", "user_id", origin_ms=origins.first_paid_ms)
-    following = next_payments(origins, paid, period, ["channel"])
+    origins = origins.select(*by, "user_id", origin_ms=origins.first_paid_ms)
+    following = next_payments(origins, paid, period, by)
     followed = ((period.data_end_ms - following.origin_ms) // DAY_MS).cast("int64")
     again = ((following.next_ms - following.origin_ms) // DAY_MS).cast("int64")
     is_repurchase = (again < followed).fill_null(False)
     timed = following.mutate(is_repurchase=is_repurchase, exit_day=ibis.cases((is_repurchase, again), else_=followed))
-    return repurchase_counts(timed, period, days, ["channel", "exit_day", "is_repurchase"])
+    return repurchase_counts(timed, period, days, [*by, "exit_day", "is_repurchase"])
