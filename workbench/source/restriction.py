@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 import ibis.expr.types as ir
+import pandas as pd
 
 from workbench.contract import UNKNOWN
 from workbench.errors import ParameterError, nearest
@@ -24,13 +25,13 @@ _USER_TABLES = ("events", "orders", "users", "coupon_grants", "experiment_assign
 
 def restrict(shop: "Shop", only_users: Sequence[str]) -> "Shop":
     """The shop with the rows of some users alone; see ``Shop.only``."""
-    asked = _asked(shop, only_users)
+    asked = conditions(shop, only_users)
     if not asked:
         return shop
     users, engine = shop.tables["users"], shop.engine
-    count = _checked_values(shop, asked)
+    only_count = check_conditions(shop, asked, user_counts(shop))
     mark = hashlib.blake2b(repr(sorted(asked.items())).encode(), digest_size=6).hexdigest()
-    chosen = engine.held(f"chosen_{mark}", users.filter(_is_chosen(users, asked)).select("user_id"))
+    chosen = engine.held(f"chosen_{mark}", users.filter(is_chosen(users, asked)).select("user_id"))
     tables = dict(shop.tables)
     for name in set(_USER_TABLES) & set(tables):
         tables[name] = tables[name].semi_join(chosen, "user_id")
@@ -43,23 +44,25 @@ def restrict(shop: "Shop", only_users: Sequence[str]) -> "Shop":
     tables |= {name: engine.named(f"{name}_{mark}", tables[name]) for name in changed}
     rows = shop.collect(ibis.union(*[_counted(name, tables[name]) for name in changed]))
     counts = dict(zip(rows["name"], rows["row_count"].astype(int), strict=True))
-    if not counts["users"]:
-        raise ParameterError(
-            f"only_users: no user of {shop.name} has {' and '.join(_words(asked))} at once. Choose fewer conditions."
-        )
     return replace(
         shop,
         tables=MappingProxyType(tables),
         reach=MappingProxyType({name: _reach(shop.reach[name], counts.get(name)) for name in tables}),
         folder=None,  # what is planted in a simulated shop is true of all its users
         only_users=tuple(_words(asked)),
-        only_count=(counts["users"], count),
+        only_count=only_count,
         without_spend=dropped,
     )
 
 
-def _asked(shop: "Shop", only_users: Sequence[str]) -> dict[str, list[str]]:
-    """Values by column, in the order of the contract; an empty mapping for all users."""
+def conditions(shop: "Shop", only_users: Sequence[str]) -> dict[str, list[str]]:
+    """Values by column, in the order of the contract; an empty mapping for all users.
+
+    Raises
+    ------
+    ParameterError
+        A text that is no ``column=value``, a column that users do not have, or a source that has no users.
+    """
     found: dict[str, list[str]] = {}
     for one in [only_users] if isinstance(only_users, str) else only_users:
         column, sign, value = str(one).partition("=")
@@ -81,15 +84,28 @@ def _asked(shop: "Shop", only_users: Sequence[str]) -> dict[str, list[str]]:
     return {name: sorted(found[name]) for name in COLUMNS if name in found}
 
 
-def _checked_values(shop: "Shop", asked: Mapping[str, list[str]]) -> int:
-    """Refuse values that no user has; the number of all users."""
-    users, count = shop.tables["users"], 0
+def user_counts(shop: "Shop") -> pd.DataFrame:
+    """How many users have which values: one row per combination of the columns of ``users`` there are, and user_count."""
+    users = shop.tables["users"]
+    values = {name: _text(users, name) for name in COLUMNS if shop.has("users", name)}
+    return shop.collect(users.group_by(**values).aggregate(user_count=ibis._.count()))
+
+
+def check_conditions(shop: "Shop", asked: Mapping[str, list[str]], counts: pd.DataFrame) -> tuple[int, int]:
+    """Refuse values that no user has, and conditions that leave nobody; the users chosen, and all.
+
+    Parameters
+    ----------
+    shop
+        Named in messages.
+    asked
+        From ``conditions``.
+    counts
+        From ``user_counts``.
+    """
     for column, values in asked.items():
-        held = shop.collect(
-            users.group_by(value=_text(users, column)).aggregate(user_count=ibis._.count()).order_by("value")
-        )
-        count = int(held["user_count"].sum())
-        there = held.sort_values(["user_count", "value"], ascending=[False, True])["value"].tolist()
+        held = counts.groupby(column)["user_count"].sum().reset_index()
+        there = held.sort_values(["user_count", column], ascending=[False, True])[column].tolist()
         for value in values:
             if value not in there:
                 more = f" and {len(there) - _MOST_SHOWN} more" if len(there) > _MOST_SHOWN else ""
@@ -97,7 +113,14 @@ def _checked_values(shop: "Shop", asked: Mapping[str, list[str]]) -> int:
                     f'only_users: no user has {column} "{value}"{nearest(value, there, ".")} There are: '
                     f"{', '.join(there[:_MOST_SHOWN])}{more}."
                 )
-    return count
+    chosen = counts
+    for column, values in asked.items():
+        chosen = chosen[chosen[column].isin(values)]
+    if chosen.empty:
+        raise ParameterError(
+            f"only_users: no user of {shop.name} has {' and '.join(_words(asked))} at once. Choose fewer conditions."
+        )
+    return int(chosen["user_count"].sum()), int(counts["user_count"].sum())
 
 
 def _text(table: ir.Table, column: str) -> ir.StringValue:
@@ -108,7 +131,8 @@ def _of_values(table: ir.Table, column: str, values: Sequence[str]) -> ir.Table:
     return table.filter(_text(table, column).isin(list(values)))
 
 
-def _is_chosen(users: ir.Table, asked: Mapping[str, list[str]]) -> list[ir.BooleanValue]:
+def is_chosen(users: ir.Table, asked: Mapping[str, list[str]]) -> list[ir.BooleanValue]:
+    """What must hold of users, or of any table with their columns."""
     return [_text(users, column).isin(values) for column, values in asked.items()]
 
 
