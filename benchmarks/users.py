@@ -1,4 +1,5 @@
-"""Quadrants, migration and alarms of 10 million users over four periods of 28 days, with windows of 90 days.
+"""Quadrants, migration and alarms of 10 million users over four periods of 28 days, with windows of 90 days, and beside
+them the whole report on users: tags, profiles, purchases and lifecycle too.
 
 Each user of the shop is active on some five of 180 days; a fifth of them buy, twice on average. From the open shop to the
 finished tables, thresholds, intervals and alarms included, and beside it the last period's members counted by group, ids
@@ -61,11 +62,17 @@ def do(task):
     """One measurement, in the process that was started for it."""
     from workbench.source.shop import open_shop
     from workbench.user.quadrants import QuadrantRules, read_quadrants
+    from workbench.user.segmentation import segment_users
 
     meter = Meter()
     shop = open_shop(task["shop"])
     opened = meter.read()
     shop.engine.backend.raw_sql(f"SET threads = {THREADS}")
+    if task["whole"]:
+        meter = Meter()
+        analysis = segment_users(shop, **ASKED)
+        periods = analysis.tables["quadrants"]["period_index"].nunique()
+        return meter.read(opened=opened["cpu"], periods=periods)
     meter = Meter()
     found = read_quadrants(shop, shop.period(None, None, "UTC"), QuadrantRules(**ASKED))
     cost = meter.read(opened=opened["cpu"], periods=len(found.periods))
@@ -100,13 +107,18 @@ def main():
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="bench-"))
     try:
         shop = make_shop(Path(folder) / f"users-{asked.users}", asked.users)
-        cost = best([fresh(__file__, {"shop": shop}, timeout=asked.timeout) for _ in range(asked.rounds)])
+        cost, whole = (
+            best([fresh(__file__, {"shop": shop, "whole": one}, timeout=asked.timeout) for _ in range(asked.rounds)])
+            for one in (False, True)
+        )
         size = f"{asked.users / 1e6:g}M users × {cost['periods'] if cost else PERIODS} periods"
         note = f"opening {cost['opened']:.1f} s, ids of members {cost['members']:.1f} s CPU more" if cost else ""
         row(f"quadrants, {size}", cost, note)
         limit(results, f"quadrants, {size}", cost and cost["cpu"], MOST_SECONDS, " s")
         limit(results, f"quadrants, {size}: peak", cost and cost["peak"] / 1000, MOST_MEMORY, " GB")
         results[f"quadrants, {size}, cost"] = cost
+        row(f"whole report on users, {size}", whole)
+        results[f"whole report on users, {size}, cost"] = whole
     finally:
         if not asked.folder:
             shutil.rmtree(folder, ignore_errors=True)

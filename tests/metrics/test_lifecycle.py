@@ -19,7 +19,6 @@ from workbench.metrics.lifecycle import (
     state_counts,
     user_lives,
     visit_gaps,
-    visits,
 )
 from workbench.metrics.local_days import local_day
 from workbench.metrics.orders import paid_orders
@@ -36,18 +35,18 @@ def lazy(shop, timezone, periods, dormant, gone):
     period = shop.period(None, None, timezone)
     days = tuple((local_date(one, timezone) - EPOCH).days for one in (period.data_start_ms, period.data_end_ms))
     tables = {name: shop.keyed(shop.tables[name]) for name in ("events", "orders", "users") if shop.has(name)}
-    seen = shop.hold("test_visits", visits(user_days(tables, period)))
+    seen = shop.hold("test_visits", user_days(tables, period))
     bought = shop.hold("test_purchases", purchases(paid_orders(tables["orders"]), period))
     users = tables.get("users")
     if users is not None:
         users = users.select("user_key", first_seen_day=local_day(users.first_seen_ms, period))
-    lives = user_lives(seen, users, bought, days[0], periods, dormant, gone)
+    lives = user_lives(seen, users, days[0], periods, dormant, gone)
     return {
         "days": days,
         "period": period,
         "visits": shop.collect(seen),
         "gaps": shop.collect(visit_gaps(seen, days, key_buckets(tables.values()))),
-        "states": shop.collect(state_counts(lives, len(periods))),
+        "states": shop.collect(state_counts(lives, bought, periods)),
         "bought": shop.collect(bought),
         "purchase_gaps": shop.collect(purchase_gaps(bought, period, [7])),
         "buyers": shop.collect(buyer_sums(bought, period.end_ms)),

@@ -7,6 +7,7 @@ import pytest
 from shops import frame, write_shop
 
 from workbench import open_shop
+from workbench.metrics import user_states
 from workbench.metrics.user_states import (
     QUADRANTS,
     Line,
@@ -132,7 +133,10 @@ def collected(shop, periods, metrics, timezone="UTC"):
 
 def test_windows_by_hand(four_users):
     found = collected(four_users, TWO_WEEKS, METRICS)
-    assert found.index.tolist() == ["a", "b", "c"]  # d was active before all windows
+    assert found.index.tolist() == ["a", "b", "c", "d"]
+    # d was active before all windows alone, and is in none
+    assert (found.loc["d", [f"{name}_at_{k}" for name in METRICS[:5] for k in (0, 1)]] == 0).all()
+    assert found.loc["d", ["visit_days_at_0", "visit_days_at_1"]].sum() == 0
     expected = {
         # visit_days, sessions, orders, paid_amount, average_order_value, days_since_last_visit, categories_bought, points
         ("a", 0): [3, 3, 2, 40.0, 20.0, 14 - 9, 2, 5.0],
@@ -145,9 +149,9 @@ def test_windows_by_hand(four_users):
     for (user, k), values in expected.items():
         row = found.loc[user, [f"{metric}_at_{k}" for metric in METRICS]].astype(float).tolist()
         assert row == pytest.approx(values, nan_ok=True), (user, k)
-    assert found["is_visitor_1"].tolist() == [False, True, True]
-    assert found["first_day"].tolist() == [day("2026-02-01"), day("2026-03-10"), day("2026-03-16")]
-    assert found["user_bucket"].notna().tolist() == [True, False, True]
+    assert found["is_visitor_1"].tolist() == [False, True, True, False]
+    assert found["first_day"].tolist() == [day("2026-02-01"), day("2026-03-10"), day("2026-03-16"), day("2026-02-28")]
+    assert found["user_bucket"].notna().tolist() == [True, False, True, False]
 
 
 def test_days_are_the_shops(four_users):
@@ -407,6 +411,57 @@ def test_moves_equal_a_loop(tmp_path, x, y, with_buyers_only):
         assert found.keys() == expected.keys()
         for key, row in expected.items():
             assert found[key] == pytest.approx(row, abs=1e-3), key
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 60])
+def test_moves_do_not_depend_on_how_many_periods_a_pass_takes(tmp_path, monkeypatch, at_once):
+    shop = open_shop(write_shop(tmp_path / "shop", **random_tables(2)))
+    expected = moves_of_engine(shop, *CASES[0][:2], SHANGHAI, False)
+    monkeypatch.setattr(user_states, "_AT_ONCE", at_once)
+    for found, known in zip(moves_of_engine(shop, *CASES[0][:2], SHANGHAI, False), expected, strict=True):
+        assert found.keys() == known.keys()
+        assert all(found[key] == pytest.approx(row, abs=1e-6) for key, row in known.items())
+
+
+@pytest.mark.parametrize("last", ["2026-03-20", "2099-01-01"])
+def test_a_user_has_one_row_a_day_with_the_next_day_however_far_it_is(tmp_path, last):
+    """2099 lies beyond days of 16 bits."""
+    shop = open_shop(
+        write_shop(
+            tmp_path / "shop",
+            events=frame(
+                "user_id event_at event",
+                ("a", "2026-03-02 08:00", "view_item"),
+                ("a", "2026-03-02 09:00", "view_item"),
+                ("a", "2026-03-05 08:00", "view_item"),
+                ("b", "2026-03-07 08:00", "view_item"),
+            ),
+            orders=frame(
+                "order_id user_id submitted_at paid_at gross_amount",
+                (1, "a", "2026-03-05 09:00", f"{last} 08:00", 10.0),
+            ),
+        )
+    )
+    rows = shop.collect(user_days(keyed(shop), shop.period(None, None, "UTC")))
+    one = rows[rows["user_key"].map(rows["user_key"].value_counts()) > 1].sort_values("day")
+    assert one["day"].tolist() == [day("2026-03-02"), day("2026-03-05"), day(last)]
+    assert one["next_day"].tolist()[:2] == one["day"].tolist()[1:]
+    assert one["next_day"].isna().tolist() == [False, False, True]
+    assert len(rows) == 4
+
+
+def test_an_id_that_users_lack_is_read_from_its_orders_or_events(tmp_path):
+    tables = random_tables(5)
+    found = []
+    for people in (tables["users"], tables["users"].iloc[::3]):
+        shop = open_shop(write_shop(tmp_path / f"shop{len(people)}", **(tables | {"users": people})))
+        line = Line("visit_days", 2.0, 0.3), Line("paid_amount", 40.0, 0.2)
+        users, own = windows_of(shop, PERIODS, ("visit_days", "paid_amount"), SHANGHAI)
+        states = UserStates(users, PERIODS, *line)
+        members = shop.collect(quadrant_members(states, own, shop.engine.user_bucket)).sort_values("user_id")
+        found.append(members.drop(columns="user_key").reset_index(drop=True))
+    assert len(found[0]) > 30
+    pd.testing.assert_frame_equal(*found)
 
 
 @pytest.mark.engine

@@ -107,6 +107,25 @@ def test_the_latest_periods_are_taken_and_days_that_are_there_are_used(three_wee
     pd.testing.assert_frame_equal(given.lifecycle, found.lifecycle)
 
 
+def test_silences_are_by_the_same_buckets_whether_users_are_listed_or_not(tmp_path):
+    rng = np.random.default_rng(3)
+    moments = pd.Timestamp("2026-03-01", tz="UTC") + pd.to_timedelta(rng.integers(0, 60, 900), unit="D")
+    events = pd.DataFrame({"user_id": [f"u{one}" for one in rng.integers(0, 90, 900)], "event_at": moments})
+    orders = frame(
+        "order_id user_id submitted_at paid_at gross_amount", (1, "o1", "2026-03-09 08:00", "2026-03-09 08:00", 30.0)
+    )
+    everyone = sorted({*events["user_id"], "o1"})
+    found = []
+    for listed in (everyone, everyone[::2], everyone[:0]):
+        users = pd.DataFrame({"user_id": listed, "first_seen_at": moments.min()})
+        tables = {"events": events.assign(event="view_item"), "orders": orders} | ({"users": users} if listed else {})
+        found.append(found_in(open_shop(write_shop(tmp_path / f"shop{len(listed)}", **tables))))
+    assert found[0].silence["at_risk_count"].max() > 300
+    for other in found[1:]:
+        pd.testing.assert_frame_equal(found[0].silence, other.silence)
+        pd.testing.assert_frame_equal(found[0].gaps, other.gaps)
+
+
 def test_too_little_data_fall_back_on_the_usual_gaps(three_weeks):
     found = found_in(three_weeks)
     assert found.gaps["reason"].tolist() == ["few_users"] * 4

@@ -94,7 +94,7 @@ def test_the_hint_to_split_by_value_does_what_it_says(tmp_path):
     buyers = last[last["quadrant"].isin(["high_high", "low_high"])]
     mean = buyers["paid_amount"].sum() / buyers["user_count"].sum()
     assert (found.tables["quadrants"]["y_threshold"] == 0).all()
-    hint = re.search(r"threshold=\[(\d+), (\d+)\]\.", found.headline.verdict)
+    hint = re.search(r"threshold=\[(\d+), (\d+)\] or", "".join(found.notes))
     assert abs(float(hint[2]) - mean) <= 0.5
     assert any("or include_users_without_orders=false" in one for one in found.notes)
     assert any("The line of paid amount is 0: high is whoever has any" in one for one in found.notes)

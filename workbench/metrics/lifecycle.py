@@ -17,34 +17,21 @@ BUCKETS = 64
 """Four of the 256 buckets of users are one of these: counts by day and bucket stay small."""
 LONGEST_DAYS = 730
 """Longer gaps count as not ended."""
+_LONGEST_GAP = 2**15 - 1
+_AT_ONCE = 4
+"""Periods that are counted in one pass; the combinations of states grow with them."""
 MOST_PURCHASES = 3
 """Purchases are told apart up to this number; from it on they are one group."""
 
 
-def visits(days: ir.Table) -> ir.Table:
-    """When does each user come next?
-
-    Parameters
-    ----------
-    days
-        From ``user_states.user_days``: user_key, ``day``.
-
-    Returns
-    -------
-    ibis.Table
-        One row per user_key and day: next_day (null: none).
-    """
-    # lead() says null after the last row only of what can be null itself
-    following = days.day.cast("int32").nullif(-1_000_000).lead().over(group_by="user_key", order_by="day")
-    return days.select("user_key", day=days.day.cast("int32"), next_day=following)
-
-
-def key_buckets(tables: Iterable[ir.Table]) -> ir.Table:
+def key_buckets(tables: Iterable[ir.Table], only: ir.Table | None = None) -> ir.Table:
     """Which bucket does each user belong to? One row per user_key: user_bucket, the same on every engine.
 
-    The key itself is not the same on every engine, so that a bucket made of it would not be either.
+    The key itself is not the same on every engine, so that a bucket made of it would not be either. Of large tables name
+    the users that are wanted: ``only``, with ``user_key``.
     """
-    parts = [one.filter(one.user_id.notnull()).select("user_key", "user_bucket") for one in tables]
+    named = [one.filter(one.user_id.notnull()).select("user_key", "user_bucket") for one in tables]
+    parts = named if only is None else [one.semi_join(only, "user_key") for one in named]
     union = ibis.union(*parts) if len(parts) > 1 else parts[0]
     return union.group_by("user_key").aggregate(user_bucket=_.user_bucket.min())
 
@@ -55,34 +42,40 @@ def visit_gaps(seen: ir.Table, reach: tuple[int, int], buckets: ir.Table) -> ir.
     Parameters
     ----------
     seen
-        From ``visits``.
+        From ``user_states.user_days``.
     reach
         Numbers of the first local day of the data and of the one after the last.
     buckets
-        From ``key_buckets``.
+        One row per user_key: user_bucket; it may lack users.
 
     Returns
     -------
     ibis.Table
-        One row per ``bucket`` (64), ``exit_day`` (whole days of silence before the user came again, or that were watched)
-        and ``is_return``: origin_count, visits.
+        One row per ``bucket`` (64; null: of users that ``buckets`` lacks), ``exit_day`` (whole days of silence before the
+        user came again, or that were watched) and ``is_return``: origin_count, visits.
     """
-    inside = seen.filter(seen.day >= reach[0], seen.day < reach[1]).inner_join(buckets, "user_key")
-    followed = ibis.least(reach[1] - 1 - inside.day, LONGEST_DAYS)
-    silent = inside.next_day - inside.day - 1
+    known = buckets.select(bucket_key=buckets.user_key, bucket=buckets.user_bucket // 4)
+    told = seen.left_join(known, seen.user_key == known.bucket_key)
+    day = told.day.cast("int32")
+    followed = ibis.least(reach[1] - 1 - day, LONGEST_DAYS)
+    silent = told.next_day.cast("int32") - day - 1
     is_return = (silent < followed).fill_null(False)
-    told = inside.select(
-        bucket=inside.user_bucket // 4,
+    told = told.select(
+        "bucket",
         exit_day=ibis.cases((is_return, silent), else_=followed).cast("int32"),
         is_return=is_return,
+        is_inside=(day >= reach[0]) & (day < reach[1]),
     )
-    return told.group_by(["bucket", "exit_day", "is_return"]).aggregate(origin_count=told.count())
+    # Filtered when it is counted: before, DuckDB would guess a fifth is left, and build the join on the visits.
+    counted = told.group_by(["bucket", "exit_day", "is_return"]).aggregate(
+        origin_count=told.count(where=told.is_inside)
+    )
+    return counted.filter(counted.origin_count > 0)
 
 
 def user_lives(
     seen: ir.Table,
     users: ir.Table | None,
-    bought: ir.Table,
     first_day: int,
     periods: Sequence[tuple[int, int]],
     dormant_days: int,
@@ -93,11 +86,9 @@ def user_lives(
     Parameters
     ----------
     seen
-        From ``visits``.
+        From ``user_states.user_days``.
     users
         Users of the shop with ``user_key``; None where there are none.
-    bought
-        From ``purchases``.
     first_day
         Number of the first local day of the data, with ``first_seen_day`` of ``users`` in the same days.
     periods
@@ -108,15 +99,18 @@ def user_lives(
     Returns
     -------
     ibis.Table
-        One row per user: for period k ``state_<k>`` (place in ``STATES``; null: not known by then), ``orders_<k>``,
-        ``paid_<k>`` (paid in the period). Users are known from their first visit on, which counts as one; if it was before
-        the data, as on the day before them: what was between is not known.
+        One row per user: user_key and for period k ``state_<k>`` (place in ``STATES``; null: not known by then). Users are
+        known from their first visit on, which counts as one; if it was before the data, as on the day before them: what
+        was between is not known.
     """
+    # in 16 bits, as days are: what is kept of ten million users while they are grouped would else not fit the memory
+    gap = ibis.least(seen.next_day.cast("int32") - seen.day.cast("int32"), _LONGEST_GAP).cast("int16")
+    seen = seen.mutate(gap=gap)
     sums: dict[str, ir.Value] = {"own_first": seen.day.min()}
     for number, (start, end) in enumerate(periods):
         came = (seen.next_day >= start) & (seen.next_day < end)
         sums[f"last_{number}"] = seen.day.max(where=seen.day < end)
-        sums[f"gap_{number}"] = (seen.next_day - seen.day).max(where=came)
+        sums[f"gap_{number}"] = seen.gap.max(where=came)
     by_user = seen.group_by("user_key").aggregate(**sums)
     if users is None:
         found = by_user.mutate(told_first=ibis.null("int32"))
@@ -124,6 +118,7 @@ def user_lives(
         known = users.select(told_key=users.user_key, told_first=users.first_seen_day.cast("int32"))
         found = by_user.outer_join(known, by_user.user_key == known.told_key)
         found = found.mutate(user_key=ibis.coalesce(found.user_key, found.told_key)).drop("told_key")
+    found = found.mutate(**{name: found[name].cast("int32") for name in sums})
     is_told = (found.own_first.isnull() | (found.told_first < found.own_first)).fill_null(False)
     told = ibis.cases((is_told, found.told_first))
     there = ibis.cases((is_told, ibis.greatest(found.told_first, first_day - 1)))
@@ -145,25 +140,20 @@ def user_lives(
             (silent < gone_days, STATES.index("dormant")),
             else_=STATES.index("gone"),
         ).cast("int8")
-    lived = found.select("user_key", **lives)
-    money = {}
-    for number, (start, end) in enumerate(periods):
-        inside = (bought.day >= start) & (bought.day < end)
-        money[f"orders_{number}"] = bought.order_count.sum(where=inside).cast("int64")
-        money[f"paid_{number}"] = bought.paid_amount.sum(where=inside)
-    paid = bought.group_by("user_key").aggregate(**money).rename(buyer_key="user_key")
-    return lived.left_join(paid, lived.user_key == paid.buyer_key).drop("buyer_key", "user_key")
+    return found.select("user_key", **lives)
 
 
-def state_counts(states: ir.Table, count: int) -> ir.Table:
-    """How many users are what at the end of each period, and what were they a period before?
+def state_counts(lives: ir.Table, bought: ir.Table, periods: Sequence[tuple[int, int]]) -> ir.Table:
+    """How many users are what at the end of each period, what were they a period before, and what did they pay in it?
 
     Parameters
     ----------
-    states
+    lives
         From ``user_lives``.
-    count
-        Number of its periods.
+    bought
+        From ``purchases``.
+    periods
+        Those of ``user_lives``.
 
     Returns
     -------
@@ -171,20 +161,34 @@ def state_counts(states: ir.Table, count: int) -> ir.Table:
         One row per ``period_index``, ``from_state`` (place in ``STATES``; -1: not known, or the first period) and
         ``to_state``: user_count, order_count, paid_amount.
     """
+    money: dict[str, ir.Value] = {}
+    for number, (start, end) in enumerate(periods):
+        inside = (bought.day >= start) & (bought.day < end)
+        money[f"orders_{number}"] = bought.order_count.sum(where=inside).cast("int64")
+        money[f"paid_{number}"] = bought.paid_amount.sum(where=inside)
+    paid = bought.group_by("user_key").aggregate(**money).rename(buyer_key="user_key")
+    lived = lives.left_join(paid, lives.user_key == paid.buyer_key)
     parts = []
-    for number in range(count):
-        known = states.filter(states[f"state_{number}"].notnull())
-        before = known[f"state_{number - 1}"].fill_null(-1) if number else ibis.literal(-1, type="int64")
-        told = known.select(
-            from_state=before.cast("int64"),
-            to_state=known[f"state_{number}"].cast("int64"),
-            orders=known[f"orders_{number}"].fill_null(0),
-            paid=known[f"paid_{number}"].fill_null(0.0),
-        )
-        counted = told.group_by(["from_state", "to_state"]).aggregate(
-            user_count=told.count(), order_count=told.orders.sum(), paid_amount=told.paid.sum()
-        )
-        parts.append(counted.mutate(period_index=ibis.literal(number, type="int64")))
+    for first in range(0, len(periods), _AT_ONCE):
+        # one pass over the users for several periods: first who was the same in all of them
+        numbers = range(first, min(first + _AT_ONCE, len(periods)))
+        by = [f"state_{number}" for number in range(max(first - 1, 0), numbers[-1] + 1)]
+        sums = {f"{name}_{number}": _[f"{name}_{number}"].sum() for name in ("orders", "paid") for number in numbers}
+        cells = lived.group_by(by).aggregate(users=_.count(), **sums)
+        for number in numbers:
+            known = cells.filter(cells[f"state_{number}"].notnull())
+            before = known[f"state_{number - 1}"].fill_null(-1) if number else ibis.literal(-1, type="int64")
+            told = known.select(
+                from_state=before.cast("int64"),
+                to_state=known[f"state_{number}"].cast("int64"),
+                users=known.users,
+                orders=known[f"orders_{number}"].fill_null(0),
+                paid=known[f"paid_{number}"].fill_null(0.0),
+            )
+            counted = told.group_by(["from_state", "to_state"]).aggregate(
+                user_count=told.users.sum(), order_count=told.orders.sum(), paid_amount=told.paid.sum()
+            )
+            parts.append(counted.mutate(period_index=ibis.literal(number, type="int64")))
     return ibis.union(*parts) if len(parts) > 1 else parts[0]
 
 

@@ -39,7 +39,9 @@ def left_out_orders(orders: ir.Table, reach: Reach) -> ir.Table:
     return orders.filter(inside, orders.gross_amount.isnull()).aggregate(row_count=_.count())
 
 
-def visitor_sums(tables: Tables, orders: ir.Table, reach: Reach, segment_by: str) -> ir.Table:
+def visitor_sums(
+    tables: Tables, orders: ir.Table, reach: Reach, segment_by: str, apart: Sequence[str] = ()
+) -> ir.Table:
     """Visitors, buyers, orders and money of a span, each user once.
 
     Parameters
@@ -52,11 +54,13 @@ def visitor_sums(tables: Tables, orders: ir.Table, reach: Reach, segment_by: str
         The span.
     segment_by
         Column of users; null and users missing in ``users`` are ``(unknown)``.
+    apart
+        Further columns of users whose values are kept apart; null for users missing in ``users``.
 
     Returns
     -------
     ibis.Table
-        One row per segment and user_bucket: visitor_count, buyer_count, order_count, the sums of ``AMOUNTS``,
+        One row per segment, value of ``apart`` and user_bucket: visitor_count, buyer_count, order_count, the sums of ``AMOUNTS``,
         gross_squares and gross_largest (squared sums of single users, and the largest of them).
     """
     inside = orders.filter(orders.paid_ms >= reach[0], orders.paid_ms < reach[1])
@@ -70,8 +74,8 @@ def visitor_sums(tables: Tables, orders: ir.Table, reach: Reach, segment_by: str
         _together(rows).group_by(["user_id", "user_bucket"]).aggregate(order_count=_.order_count.sum(), **_added())
     )
     return (
-        with_segment(by_user, tables, segment_by)
-        .group_by(["segment", "user_bucket"])
+        with_segment(by_user, tables, segment_by, apart)
+        .group_by(["segment", *apart, "user_bucket"])
         .aggregate(
             visitor_count=_.count(),
             buyer_count=(_.order_count > 0).cast("int64").sum(),
@@ -84,13 +88,21 @@ def visitor_sums(tables: Tables, orders: ir.Table, reach: Reach, segment_by: str
 
 
 def block_sums(
-    tables: Tables, orders: ir.Table, period: Period, segment_by: str, *, first: date, end: date, days: int
+    tables: Tables,
+    orders: ir.Table,
+    period: Period,
+    segment_by: str,
+    *,
+    first: date,
+    end: date,
+    days: int,
+    apart: Sequence[str] = (),
 ) -> ir.Table:
     """Visitors, buyers, orders and money of each day or week, each user once in each.
 
     Parameters
     ----------
-    tables, orders, segment_by
+    tables, orders, segment_by, apart
         As in ``visitor_sums``.
     period
         Gives the time zone.
@@ -102,7 +114,7 @@ def block_sums(
     Returns
     -------
     ibis.Table
-        One row per block and segment: visitor_count, buyer_count, order_count and, for days, the sums of ``AMOUNTS``;
+        One row per block, segment and value of ``apart``: visitor_count, buyer_count, order_count and, for days, the sums of ``AMOUNTS``;
         those of weeks are the sums of their days.
     """
     start, stop = day_number(first), day_number(end)
@@ -123,8 +135,8 @@ def block_sums(
     if not amounts:
         by_user = _together(rows).group_by(["block", "user_id"]).aggregate(order_count=_.is_order.sum())
         return (
-            with_segment(by_user, tables, segment_by)
-            .group_by(["block", "segment"])
+            with_segment(by_user, tables, segment_by, apart)
+            .group_by(["block", "segment", *apart])
             .aggregate(
                 visitor_count=_.count(),
                 buyer_count=(_.order_count > 0).cast("int64").sum(),
@@ -135,8 +147,8 @@ def block_sums(
     is_buyer = _.is_order == 1 if len(rows) > 1 else None
     sums = {name: _[name].sum().fill_null(0.0) for name in amounts}
     return (
-        with_segment(_together(rows), tables, segment_by)
-        .group_by(["block", "segment"])
+        with_segment(_together(rows), tables, segment_by, apart)
+        .group_by(["block", "segment", *apart])
         .aggregate(
             visitor_count=_.user_id.nunique(),
             buyer_count=_.user_id.nunique(where=is_buyer),
@@ -146,12 +158,16 @@ def block_sums(
     )
 
 
-def with_segment(rows: ir.Table, tables: Tables, segment_by: str) -> ir.Table:
-    """Rows of users with ``segment``, the user's value of a column of ``users``; ``(unknown)`` where there is none."""
+def with_segment(rows: ir.Table, tables: Tables, segment_by: str, apart: Sequence[str] = ()) -> ir.Table:
+    """Rows of users with ``segment``, the user's value of a column of ``users``; ``(unknown)`` where there is none.
+
+    ``apart`` are further columns of ``users``, as text; null where there is none.
+    """
     if "users" not in tables:
         return rows.mutate(segment=ibis.literal(UNKNOWN))
     users = tables["users"]
-    known = users.select("user_id", own_segment=users[segment_by].cast("string"))
+    own = {name: users[name].cast("string") for name in apart}
+    known = users.select("user_id", own_segment=users[segment_by].cast("string"), **own)
     joined = rows.left_join(known, "user_id").drop("user_id_right")
     return joined.mutate(segment=joined.own_segment.fill_null(UNKNOWN)).drop("own_segment")
 

@@ -1,12 +1,17 @@
-"""What marks a user: the category preferred, use of coupons, price band, channel."""
+"""What marks a user: the category preferred, use of coupons, price band, channel.
 
-from collections.abc import Iterable, Mapping
+Users are told apart by ``user_key`` where the tables carry it, which engines group and join faster, else by ``user_id``; this
+is called the key below.
+"""
+
+from collections.abc import Mapping
 
 import ibis
 import ibis.expr.types as ir
 from ibis import _
 
 from workbench.contract import UNKNOWN
+from workbench.metrics.population import user_key
 
 LIFT = 1.5
 """A category is preferred from this many times its base share on, after shrinkage."""
@@ -23,10 +28,11 @@ _MILLION = 1_000_000
 
 
 def bought(orders: ir.Table, members: ir.Table, start_ms: int, end_ms: int) -> ir.Table:
-    """Paid orders of members in ``start_ms <= paid < end_ms``, one row per order: user_id, order_id, has_coupon."""
+    """Paid orders of members in ``start_ms <= paid < end_ms``, one row per order: the key, order_id, has_coupon."""
+    key = user_key(orders, members)
     inside = orders.filter(orders.paid_ms >= start_ms, orders.paid_ms < end_ms, orders.user_id.notnull())
     has_coupon = (inside.coupon_discount_amount > 0).fill_null(False)
-    return inside.select("user_id", "order_id", has_coupon=has_coupon).semi_join(members, "user_id")
+    return inside.select(key, "order_id", has_coupon=has_coupon).semi_join(members.select(key), key)
 
 
 def with_category(lines: ir.Table, products: ir.Table | None) -> ir.Table:
@@ -63,18 +69,16 @@ def category_choices(orders: ir.Table, lines: ir.Table) -> ir.Table:
     Returns
     -------
     ibis.Table
-        One row per order and category: user_id, order_id, value.
+        One row per order and category: the key, order_id, value.
     """
+    key = user_key(orders)
     named = lines.filter(lines.category.notnull()).select("order_id", value=lines.category)
-    return named.inner_join(orders.select("order_id", "user_id"), "order_id").distinct().select(*_CHOICE)
+    return named.inner_join(orders.select("order_id", key), "order_id").distinct().select(key, "order_id", "value")
 
 
 def coupon_choices(orders: ir.Table) -> ir.Table:
-    """Was a coupon used? One row per order of ``bought``: user_id, order_id, value (``coupon`` or ``none``)."""
-    return orders.select("user_id", "order_id", value=orders.has_coupon.ifelse(WITH_COUPON, WITHOUT_COUPON))
-
-
-_CHOICE = ("user_id", "order_id", "value")
+    """Was a coupon used? One row per order of ``bought``: the key, order_id, value (``coupon`` or ``none``)."""
+    return orders.select(user_key(orders), "order_id", value=orders.has_coupon.ifelse(WITH_COUPON, WITHOUT_COUPON))
 
 
 def choice_counts(choices: ir.Table) -> ir.Table:
@@ -88,10 +92,11 @@ def choice_counts(choices: ir.Table) -> ir.Table:
     Returns
     -------
     ibis.Table
-        One row per user_id and value: choice_count, total_count (over all values of the user).
+        One row per key and value: choice_count, total_count (over all values of the user).
     """
-    counted = choices.group_by(["user_id", "value"]).aggregate(choice_count=_.count())
-    return counted.mutate(total_count=counted.choice_count.sum().over(ibis.window(group_by="user_id")))
+    key = user_key(choices)
+    counted = choices.group_by([key, "value"]).aggregate(choice_count=_.count())
+    return counted.mutate(total_count=counted.choice_count.sum().over(ibis.window(group_by=key)))
 
 
 def base_shares(counts: ir.Table) -> ir.Table:
@@ -119,14 +124,11 @@ def choice_agreement(choices: ir.Table, counts: ir.Table) -> ir.Table:
     """
     share = counts.choice_count.cast("float64") / counts.total_count.cast("float64")
     numbered = counts.mutate(square=share * share, same=counts.choice_count * (counts.choice_count - 1))
-    by_user = numbered.group_by("user_id").aggregate(
-        total=_.total_count.max(), square=_.square.sum(), same=_.same.sum()
-    )
-    by_order = choices.group_by(["user_id", "order_id"]).aggregate(size=_.count())
-    within = (
-        by_order.mutate(square=by_order["size"] * by_order["size"]).group_by("user_id").aggregate(within=_.square.sum())
-    )
-    users = by_user.inner_join(within, "user_id")
+    key = user_key(choices, counts)
+    by_user = numbered.group_by(key).aggregate(total=_.total_count.max(), square=_.square.sum(), same=_.same.sum())
+    by_order = choices.group_by([key, "order_id"]).aggregate(size=_.count())
+    within = by_order.mutate(square=by_order["size"] * by_order["size"]).group_by(key).aggregate(within=_.square.sum())
+    users = by_user.inner_join(within, key)
     pairs = users.total * users.total - users.within
     agreement = users.same.cast("float64") / pairs.cast("float64").nullif(0.0)
     told = users.select(square=users.square, agreement=agreement)
@@ -151,7 +153,7 @@ def preferred_category(counts: ir.Table, base: ir.Table, strength: float) -> ir.
     Returns
     -------
     ibis.Table
-        One row per user with a preference: user_id, value. Of several the one with the highest lift, then the more
+        One row per user with a preference: the key, value. Of several the one with the highest lift, then the more
         frequent, then the first by name.
 
     Notes
@@ -164,9 +166,10 @@ def preferred_category(counts: ir.Table, base: ir.Table, strength: float) -> ir.
     posterior = (met.choice_count.cast("float64") + prior * met.base_share) / (met.total_count.cast("float64") + prior)
     lifted = met.mutate(lift=(posterior / met.base_share * _MILLION).round().cast("int64"))
     lifted = lifted.filter(lifted.lift >= round(LIFT * _MILLION))
+    key = user_key(counts)
     order = [lifted.lift.desc(), lifted.choice_count.desc(), lifted.value.asc()]
-    ranked = lifted.mutate(place=ibis.row_number().over(ibis.window(group_by="user_id", order_by=order)))
-    return ranked.filter(ranked.place == 0).select("user_id", "value")
+    ranked = lifted.mutate(place=ibis.row_number().over(ibis.window(group_by=key, order_by=order)))
+    return ranked.filter(ranked.place == 0).select(key, "value")
 
 
 def coupon_sensitivity(counts: ir.Table, base_share: float, strength: float) -> ir.Table:
@@ -184,12 +187,13 @@ def coupon_sensitivity(counts: ir.Table, base_share: float, strength: float) -> 
     Returns
     -------
     ibis.Table
-        One row per buyer: user_id, value: ``high`` where the posterior odds of a coupon are at least ``ODDS`` times the
+        One row per buyer: the key, value: ``high`` where the posterior odds of a coupon are at least ``ODDS`` times the
         base odds, with ``LEAST_ORDERS`` such orders; ``none`` where no order had one and the odds are at most one
         ``ODDS``-th; else ``normal``.
     """
     used = (counts.value == WITH_COUPON).ifelse(counts.choice_count, 0)
-    users = counts.mutate(used=used).group_by("user_id").aggregate(used=_.used.sum(), total=_.total_count.max())
+    key = user_key(counts)
+    users = counts.mutate(used=used).group_by(key).aggregate(used=_.used.sum(), total=_.total_count.max())
     with_it = users.used.cast("float64") + _float(strength * base_share)
     without = (users.total - users.used).cast("float64") + _float(strength * (1 - base_share))
     ratio = with_it * _float(1 - base_share) / (without * _float(base_share)).nullif(0.0)
@@ -200,7 +204,7 @@ def coupon_sensitivity(counts: ir.Table, base_share: float, strength: float) -> 
         ((millionths <= round(_MILLION / ODDS)) & (users.used == 0) & mixed, NONE),
         else_=NORMAL,
     )
-    return users.select("user_id", value=value)
+    return users.select(key, value=value)
 
 
 def _float(value: float) -> ir.FloatingValue:
@@ -229,15 +233,16 @@ def price_indices(lines: ir.Table, orders: ir.Table, levels: ir.Table) -> ir.Tab
     Returns
     -------
     ibis.Table
-        One row per user with priced pieces: user_id, price_index, in millionths: what was paid before discounts ÷ what
+        One row per user with priced pieces: the key, price_index, in millionths: what was paid before discounts ÷ what
         as many pieces of these categories cost at the levels.
     """
     named = levels.select("level", known=levels.category.fill_null(UNKNOWN))
     priced = _priced(lines, orders)
     priced = priced.mutate(known=priced.category.fill_null(UNKNOWN)).inner_join(named, "known")
     priced = priced.mutate(usual=priced.level * priced.quantity.cast("float64"))
-    users = priced.group_by("user_id").aggregate(amount=_.amount.sum(), usual=_.usual.sum())
-    return users.select("user_id", price_index=(users.amount / users.usual * _MILLION).round().cast("int64"))
+    key = user_key(orders)
+    users = priced.group_by(key).aggregate(amount=_.amount.sum(), usual=_.usual.sum())
+    return users.select(key, price_index=(users.amount / users.usual * _MILLION).round().cast("int64"))
 
 
 def price_cuts(indices: ir.Table) -> ir.Table:
@@ -246,7 +251,7 @@ def price_cuts(indices: ir.Table) -> ir.Table:
     Without ties a third of the users lies below the lower cut, and a third above the upper one.
     """
     placed = indices.mutate(
-        place=ibis.row_number().over(ibis.window(order_by=[indices.price_index, indices.user_id])),
+        place=ibis.row_number().over(ibis.window(order_by=[indices.price_index, indices[user_key(indices)]])),
         users=indices.count().over(ibis.window()),
     )
     third = placed.users // 3
@@ -258,21 +263,24 @@ def price_cuts(indices: ir.Table) -> ir.Table:
 
 
 def price_bands_of_users(indices: ir.Table, low_cut: int, high_cut: int) -> ir.Table:
-    """One row per user: user_id, value: ``low`` below the lower cut, ``high`` above the upper one, else ``middle``."""
+    """One row per user: the key, value: ``low`` below the lower cut, ``high`` above the upper one, else ``middle``."""
     index = indices.price_index
-    return indices.select("user_id", value=ibis.cases((index < low_cut, LOW), (index > high_cut, HIGH), else_=MIDDLE))
+    return indices.select(
+        user_key(indices), value=ibis.cases((index < low_cut, LOW), (index > high_cut, HIGH), else_=MIDDLE)
+    )
 
 
 def _priced(lines: ir.Table, orders: ir.Table) -> ir.Table:
-    """Lines of these orders with pieces and an amount: user_id, category, quantity, amount."""
+    """Lines of these orders with pieces and an amount: the key, category, quantity, amount."""
     known = lines.filter(lines.quantity > 0, lines.amount.notnull(), lines.amount >= 0)
-    met = known.inner_join(orders.select("order_id", "user_id"), "order_id")
-    return met.select("user_id", "category", "quantity", "amount")
+    key = user_key(orders)
+    met = known.inner_join(orders.select("order_id", key), "order_id")
+    return met.select(key, "category", "quantity", "amount")
 
 
 def acquisition_channel(users: ir.Table) -> ir.Table:
-    """One row per user: user_id, value (the channel that acquired the user; ``(unknown)`` where it is null)."""
-    return users.select("user_id", value=users.channel.cast("string").nullif("").fill_null(UNKNOWN))
+    """One row per user: the key, value (the channel that acquired the user; ``(unknown)`` where it is null)."""
+    return users.select(user_key(users), value=users.channel.cast("string").nullif("").fill_null(UNKNOWN))
 
 
 def tagged_members(members: ir.Table, values: Mapping[str, ir.Table]) -> ir.Table:
@@ -286,27 +294,26 @@ def tagged_members(members: ir.Table, values: Mapping[str, ir.Table]) -> ir.Tabl
     members
         One row per user.
     values
-        Name of the tag to user_id and value, a user at most once.
+        Name of the tag to the key and value, a user at most once.
     """
     table = members
     for name, tag in values.items():
-        part = tag.select(tagged_id=tag.user_id, found=tag.value)
-        joined = table.left_join(part, table.user_id == part.tagged_id)
+        key = user_key(tag, members)
+        part = tag.select(tagged_key=tag[key], found=tag.value)
+        joined = table.left_join(part, table[key] == part.tagged_key)
         missing = joined.order_count.fill_null(0).cast("int64") == 0
         otherwise = ibis.literal(UNKNOWN) if name == "channel" else missing.ifelse(NO_ORDERS, NO_TAG)
         table = joined.select(*table.columns, **{name: joined.found.fill_null(otherwise)})
     return table
 
 
-def tag_sums(tagged: ir.Table, names: Iterable[str]) -> ir.Table:
+def tag_sums(members: ir.Table, values: Mapping[str, ir.Table]) -> ir.Table:
     """How many members have each tag, and what did they spend?
 
     Parameters
     ----------
-    tagged
-        From ``tagged_members``, with user_bucket, order_count and paid_amount.
-    names
-        Tags.
+    members, values
+        As for ``tagged_members``; members with user_bucket, order_count and paid_amount.
 
     Returns
     -------
@@ -314,8 +321,10 @@ def tag_sums(tagged: ir.Table, names: Iterable[str]) -> ir.Table:
         One row per tag, value and user_bucket: user_count, order_count, paid_amount, paid_squares
         (sum over users of their squared paid amount).
     """
+    keys = [name for name in ("user_key", "user_id") if name in members.columns]
     parts = []
-    for name in names:
+    for name, tag in values.items():
+        tagged = tagged_members(members.select(*keys, "user_bucket", "order_count", "paid_amount"), {name: tag})
         rows = tagged.select(
             "user_bucket",
             tag=ibis.literal(name),

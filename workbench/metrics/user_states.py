@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 from ibis import _
 
 from workbench.metrics.local_days import local_day
-from workbench.period import Period
+from workbench.period import DAY_MS, Period
 
 UserMetric = Literal[
     "visit_days",
@@ -24,6 +24,9 @@ QUADRANTS = ("high_high", "high_low", "low_high", "low_low")
 """First word x, second word y; in tables of this module they are the numbers 1 to 4."""
 OUT, NEW, RETURNED = 0, 5, 6
 """Numbers of groups beside the quadrants: outside (to: gone), first seen in the period, seen before but not in the last window."""
+_AT_ONCE = 4
+"""Periods whose moves are counted in one pass; the combinations of groups grow with them."""
+_NO_DAY, _LAST_DAY = -(2**15), 2**15 - 1
 _DECIMALS = 4
 """Sums of money are rounded to so many decimals, so that engines that add in another order agree who is on the line."""
 
@@ -95,17 +98,36 @@ def user_days(tables: Mapping[str, ir.Table], period: Period) -> ir.Table:
     Returns
     -------
     ibis.Table
-        One row per user_key and ``day`` (since 1970-01-01) with an event, or an order submitted or paid.
+        One row per user_key and ``day`` (since 1970-01-01) with an event, or an order submitted or paid: next_day, the next
+        such day of the user (null: none).
+
+    Notes
+    -----
+    One window over all rows finds the next day and leaves one row a day at once: the last of several rows of a day is the
+    one that has no other of that day after it. Rows come out with those of a user side by side, which makes it cheaper to
+    group them by user later. Days are 16 bits while the data end before 2059; a day beyond these bits, which is far outside
+    the data, is the last of them.
     """
     seen = [
         table.filter(table.user_id.notnull(), table[instant].notnull()).select(
-            "user_key", day=local_day(table[instant], period).cast("int32")
+            "user_key", day=_narrow(local_day(table[instant], period), period)
         )
         for name, instant in (("events", "event_ms"), ("orders", "submitted_ms"), ("orders", "paid_ms"))
         if name in tables
         for table in [tables[name]]
     ]
-    return (ibis.union(*seen) if len(seen) > 1 else seen[0]).distinct()
+    rows = ibis.union(*seen) if len(seen) > 1 else seen[0]
+    # lead() says null after the last row only of what can be null itself
+    following = rows.day.nullif(_NO_DAY).lead().over(group_by="user_key", order_by="day")
+    told = rows.select("user_key", "day", next_day=following)
+    return told.filter(told.next_day.isnull() | (told.next_day > told.day))
+
+
+def _narrow(day: ir.IntegerValue, period: Period) -> ir.IntegerValue:
+    """A day in 16 bits if the data end before they do, else in 32."""
+    if max(period.data_end_ms, period.end_ms) // DAY_MS + 1 >= _LAST_DAY:
+        return day.cast("int32")
+    return ibis.least(ibis.greatest(day, _NO_DAY + 1), _LAST_DAY).cast("int16")
 
 
 def user_windows(
@@ -138,23 +160,22 @@ def user_windows(
     Returns
     -------
     ibis.Table
-        One row per user_key with activity in some window: user_bucket (of buyers, else null), first_day (first seen, or
+        One row per user_key with activity, be it outside all windows: user_bucket (of buyers, else null), first_day (first seen, or
         first activity in the data if that is earlier), and for each period k: visit_days_k, is_visitor_k (any activity in
         the period's own days, from the second period on), order_count_k, paid_amount_k (paid orders), last_day_k, sessions_k, categories_k where asked for;
-        own columns of users as ``own_<column>``.
+        own columns of users as ``own_<column>``; is_told, whether ``users`` has the user (where there is that table).
     """
     every = range(len(periods))
     last_days = {}
     if "days_since_last_visit" in metrics:
         last_days = {f"last_day_{k}": _.day.max(where=_inside(_.day, periods.window(k))) for k in every}
-    counted = days.filter(days.day < periods.ends[-1]).group_by("user_key")
-    found = counted.aggregate(
+    # No filter: DuckDB would guess that it leaves a fifth, and build its joins on the many users instead of on what is joined.
+    found = days.group_by("user_key").aggregate(
         first_day=_.day.min(),
         **{f"visit_days_{k}": _.count(where=_inside(_.day, periods.window(k))).cast("int16") for k in every},
-        **{f"is_visitor_{k}": _.count(where=_inside(_.day, periods.own(k))) > 0 for k in every[1:]},
+        **{f"is_visitor_{k}": _inside(_.day, periods.own(k)).any() for k in every[1:]},
         **last_days,
     )
-    found = found.filter(ibis.or_(*[found[f"visit_days_{k}"] > 0 for k in every]))
     bought = _bought(tables.get("orders"), period, periods)
     parts = [bought] if bought is not None else []
     if "sessions" in metrics:
@@ -169,12 +190,14 @@ def user_windows(
             for name in metrics
             if is_own(name)
         }
-        parts.append(users.select("user_key", seen_day=local_day(users.first_seen_ms, period).cast("int32"), **own))
+        seen_day = _narrow(local_day(users.first_seen_ms, period), period)
+        parts.append(users.select("user_key", seen_day=seen_day, is_told=ibis.literal(True), **own))
     for part in parts:
         found = found.left_join(part, "user_key").drop("user_key_right")
     changed: dict[str, ir.Value] = {name: found[name].fill_null(0) for name in filled}
     if "users" in tables:
         changed["first_day"] = ibis.least(found.first_day, found.seen_day.fill_null(found.first_day))
+        changed["is_told"] = found.is_told.fill_null(False)
         found = found.mutate(**changed).drop("seen_day")
     else:
         found = found.mutate(**changed)
@@ -343,38 +366,68 @@ def move_sums(states: UserStates) -> ir.Table:
     New are users first seen on or after the day on which the period begins; who is outside in the period before and was
     seen earlier has returned.
     """
-    codes, users = states.codes(), states.users
     parts = []
-    for k, code in enumerate(codes):
-        is_new = users.first_day >= states.periods.own(k)[0]
-        chosen = users.select(
-            before=codes[k - 1] if k else ibis.literal(OUT, "int8"),
-            target=code,
-            arrival=ibis.ifelse(is_new, NEW, RETURNED).cast("int8"),
-            stopped=~users[f"is_visitor_{k}"] if k else ibis.literal(False),
-            orders=users[f"order_count_{k}"],
-            paid=users[f"paid_amount_{k}"],
-            paid_before=users[f"paid_amount_{k - 1}"] if k else ibis.literal(0.0),
-            x=metric_value(users, states.x.metric, states.periods, k).cast("float64"),
-            y=metric_value(users, states.y.metric, states.periods, k).cast("float64"),
-        )
-        chosen = chosen.filter((chosen.before != OUT) | (chosen.target != OUT))
-        chosen = chosen.mutate(origin=ibis.ifelse(chosen.before == OUT, chosen.arrival, chosen.before).cast("int8"))
-        is_stopped = (chosen.before != OUT) & chosen.stopped
-        parts.append(
-            chosen.group_by(["origin", "target"]).aggregate(
-                period_index=ibis.literal(k, "int64"),
-                user_count=chosen.count(),
-                stopped_count=chosen.count(where=is_stopped),
-                order_count=chosen.orders.sum().cast("int64"),
-                paid_amount=chosen.paid.sum(),
-                x_sum=chosen.x.sum().fill_null(0.0),
-                y_sum=chosen.y.sum().fill_null(0.0),
-                paid_before=chosen.paid_before.sum(),
-                stopped_paid_before=chosen.paid_before.sum(where=is_stopped).fill_null(0.0),
-            )
-        )
+    for first in range(0, len(states.periods), _AT_ONCE):
+        numbers = range(first, min(first + _AT_ONCE, len(states.periods)))
+        cells = _cells(states, numbers)
+        parts += [_moves(cells, k) for k in numbers]
     return ibis.union(*parts) if len(parts) > 1 else parts[0]
+
+
+def _cells(states: UserStates, numbers: Sequence[int]) -> ir.Table:
+    """Users who are in the same groups in all of these periods, summed: one pass over the users for several periods.
+
+    One row per combination of ``code_k`` of the periods and the one before them, ``is_new_k`` and ``is_stopped_k``:
+    user_count, and orders_k, paid_k, x_k, y_k.
+    """
+    users, codes = states.users, states.codes()
+    by: dict[str, ir.Value] = {}
+    sums: dict[str, ir.Value] = {"user_count": _.count()}
+    values: dict[str, ir.Value] = {}
+    for k in range(max(numbers[0] - 1, 0), numbers[-1] + 1):
+        by[f"code_{k}"] = codes[k]
+        values[f"paid_{k}"] = users[f"paid_amount_{k}"]
+        if k not in numbers:
+            continue
+        by[f"is_new_{k}"] = users.first_day >= states.periods.own(k)[0]
+        if k:
+            by[f"is_stopped_{k}"] = ~users[f"is_visitor_{k}"]
+        values[f"orders_{k}"] = users[f"order_count_{k}"]
+        values[f"x_{k}"] = metric_value(users, states.x.metric, states.periods, k).cast("float64")
+        values[f"y_{k}"] = metric_value(users, states.y.metric, states.periods, k).cast("float64")
+    sums |= {name: _[name].sum() for name in values}
+    return users.select(**by, **values).group_by(list(by)).aggregate(**sums)
+
+
+def _moves(cells: ir.Table, k: int) -> ir.Table:
+    """The rows of ``move_sums`` of one period, from ``_cells``."""
+    outside = ibis.literal(OUT, "int8")
+    chosen = cells.select(
+        before=cells[f"code_{k - 1}"] if k else outside,
+        target=cells[f"code_{k}"],
+        arrival=ibis.ifelse(cells[f"is_new_{k}"], NEW, RETURNED).cast("int8"),
+        stopped=cells[f"is_stopped_{k}"] if k else ibis.literal(False),
+        users=cells.user_count,
+        orders=cells[f"orders_{k}"],
+        paid=cells[f"paid_{k}"],
+        paid_before=cells[f"paid_{k - 1}"] if k else ibis.literal(0.0),
+        x=cells[f"x_{k}"],
+        y=cells[f"y_{k}"],
+    )
+    chosen = chosen.filter((chosen.before != OUT) | (chosen.target != OUT))
+    chosen = chosen.mutate(origin=ibis.ifelse(chosen.before == OUT, chosen.arrival, chosen.before).cast("int8"))
+    is_stopped = (chosen.before != OUT) & chosen.stopped
+    return chosen.group_by(["origin", "target"]).aggregate(
+        period_index=ibis.literal(k, "int64"),
+        user_count=chosen.users.sum(),
+        stopped_count=chosen.users.sum(where=is_stopped).fill_null(0),
+        order_count=chosen.orders.sum().cast("int64"),
+        paid_amount=chosen.paid.sum(),
+        x_sum=chosen.x.sum().fill_null(0.0),
+        y_sum=chosen.y.sum().fill_null(0.0),
+        paid_before=chosen.paid_before.sum(),
+        stopped_paid_before=chosen.paid_before.sum(where=is_stopped).fill_null(0.0),
+    )
 
 
 def bucket_sums(states: UserStates) -> ir.Table:
@@ -461,6 +514,25 @@ def ordered_values(
     )
 
 
+def _ids(users: ir.Table, tables: Mapping[str, ir.Table]) -> ir.Table:
+    """One row per user_key: user_id, from ``users`` of the shop, and from the many rows of the others for whom they lack."""
+    others = [
+        table.filter(table.user_id.notnull()).select("user_key", "user_id")
+        for name in ("orders", "events")
+        if name in tables
+        for table in [tables[name]]
+    ]
+    parts = []
+    if "users" in tables:
+        told = tables["users"]
+        parts.append(told.filter(told.user_id.notnull()).select("user_key", "user_id"))
+        lacking = users.filter(~users.is_told).select("user_key")
+        others = [one.semi_join(lacking, "user_key") for one in others]
+    union = ibis.union(*others) if len(others) > 1 else others[0]
+    parts.append(union.group_by("user_key").aggregate(user_id=_.user_id.arbitrary()))
+    return ibis.union(*parts) if len(parts) > 1 else parts[0]
+
+
 def quadrant_members(
     states: UserStates, tables: Mapping[str, ir.Table], user_bucket: Callable[[ir.Value], ir.IntegerValue]
 ) -> ir.Table:
@@ -483,24 +555,8 @@ def quadrant_members(
     """
     last = len(states.periods) - 1
     users = states.users
-    members = users.select(
-        "user_key",
-        code=states.codes()[last],
-        x_value=metric_value(users, states.x.metric, states.periods, last).cast("float64"),
-        y_value=metric_value(users, states.y.metric, states.periods, last).cast("float64"),
-        order_count=users[f"order_count_{last}"].cast("int64"),
-        paid_amount=users[f"paid_amount_{last}"],
-    )
-    members = members.filter(members.code != OUT)
-    named = [
-        table.filter(table.user_id.notnull()).select("user_key", "user_id")
-        for name in ("users", "orders", "events")
-        if name in tables
-        for table in [tables[name]]
-    ]
-    union = ibis.union(*named) if len(named) > 1 else named[0]
-    ids = union.group_by("user_key").aggregate(user_id=_.user_id.arbitrary())
-    joined = members.inner_join(ids, "user_key")
+    members = users.mutate(code=states.codes()[last])
+    joined = members.filter(members.code != OUT).inner_join(_ids(users, tables), "user_key")
     quadrant = ibis.cases(
         *[(joined.code == code, name) for code, name in enumerate(QUADRANTS, 1)], else_=ibis.null("string")
     )
@@ -509,8 +565,8 @@ def quadrant_members(
         "user_id",
         user_bucket=user_bucket(joined.user_id),
         quadrant=quadrant,
-        x_value=joined.x_value,
-        y_value=joined.y_value,
-        order_count=joined.order_count,
-        paid_amount=joined.paid_amount,
+        x_value=metric_value(joined, states.x.metric, states.periods, last).cast("float64"),
+        y_value=metric_value(joined, states.y.metric, states.periods, last).cast("float64"),
+        order_count=joined[f"order_count_{last}"].cast("int64"),
+        paid_amount=joined[f"paid_amount_{last}"],
     )

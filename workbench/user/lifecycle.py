@@ -1,16 +1,17 @@
 """Who is new, active, dormant, gone or back, and after how many silent days few return."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from workbench.errors import ParameterError
-from workbench.metrics.lifecycle import STATES, key_buckets, state_counts, user_lives, visit_gaps, visits
+from workbench.metrics.lifecycle import STATES, key_buckets, state_counts, user_lives, visit_gaps
 from workbench.metrics.local_days import local_day
 from workbench.metrics.user_states import user_days
 from workbench.parameters import check_days, check_rate
@@ -140,9 +141,9 @@ def read_lifecycle(
     shop.require("user_quadrants", "orders")
     tables = {name: shop.keyed(shop.tables[name]) for name in ("events", "orders", "users") if shop.has(name)}
     reach = _day(period.data_start_ms, period), _day(period.data_end_ms, period)
-    seen = shop.hold("user_visits", visits(user_days(tables, period) if days is None else days))
+    seen = shop.hold("user_visits", user_days(tables, period)) if days is None else days
     gaps, silence = [], []
-    visited = shop.collect(visit_gaps(seen, reach, key_buckets(tables.values())))
+    visited = _visit_gaps(shop, tables, seen, reach)
     for basis, collected, name in (("visit", visited, "is_return"), ("purchase", found.gaps, "is_repurchase")):
         returned, left = (one.sum(axis=1) for one in counts_by_bucket(collected, name))
         rows, curve = _suggestions(basis, returned, left, horizon_days, min_users, confidence_level)
@@ -157,8 +158,8 @@ def read_lifecycle(
         users = users.select("user_key", first_seen_day=local_day(users.first_seen_ms, period))
     counts = pd.DataFrame(columns=["period_index", "from_state", "to_state", *_SUMS])
     if bounds:
-        lives = shop.hold("user_lives", user_lives(seen, users, found.table, reach[0], bounds, *used))
-        counts = shop.collect(state_counts(lives, len(bounds)))
+        lives = shop.hold("user_lives", user_lives(seen, users, reach[0], bounds, *used))
+        counts = shop.collect(state_counts(lives, found.table, bounds))
     lifecycle, moves = _states(counts, bounds, used[1], reach[0], confidence_level)
     for one in (lifecycle, moves):
         if not shop.has_money:
@@ -171,6 +172,20 @@ def read_lifecycle(
         dormant_days=used[0],
         gone_days=used[1],
     )
+
+
+def _visit_gaps(shop: Shop, tables: Mapping[str, ir.Table], seen: ir.Table, reach: tuple[int, int]) -> pd.DataFrame:
+    """Silences after visits, by bucket: that of an id is read from ``users``, and from the rows of whom they lack alone."""
+    others = [one for name, one in tables.items() if name != "users"]
+    if "users" not in tables:
+        return shop.collect(visit_gaps(seen, reach, key_buckets(others)))
+    users = tables["users"].select("user_key", "user_bucket")
+    found = shop.collect(visit_gaps(seen, reach, users))
+    if not found["bucket"].isna().any():
+        return found
+    lacking = seen.anti_join(users, "user_key")
+    rest = shop.collect(visit_gaps(lacking, reach, key_buckets(others, lacking)))
+    return pd.concat([found[found["bucket"].notna()], rest], ignore_index=True)
 
 
 def _check_gaps(dormant_days: int | None, gone_days: int | None) -> None:

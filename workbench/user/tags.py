@@ -6,6 +6,7 @@ import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 
+from workbench.metrics.population import user_key
 from workbench.metrics.tags import (
     WITH_COUPON,
     acquisition_channel,
@@ -93,7 +94,7 @@ def read_tags(
         ``orders`` and ``order_lines`` give category and price band, ``coupon_discount_amount`` the sensitivity to
         coupons, ``users`` the channel; what is missing is left out.
     members
-        One row per user: user_id, user_bucket, order_count, paid_amount of the window.
+        One row per user: user_id, user_bucket, order_count, paid_amount of the window; user_key, where it is there.
     start_ms, end_ms
         The window whose paid orders count, UTC milliseconds.
     reference
@@ -105,9 +106,11 @@ def read_tags(
     strengths: dict[str, float] = {}
     categories: tuple[str, ...] = ()
     cuts = None
-    if shop.has("orders"):
-        orders = shop.hold("tag_orders", bought(shop.orders, members, start_ms, end_ms))
-        lines = _lines(shop)
+    has_key = "user_key" in members.columns
+    lines = _lines(shop)
+    if shop.has("orders") and (lines is not None or shop.has("orders", "coupon_discount_amount")):
+        every = shop.keyed(shop.orders) if has_key else shop.orders
+        orders = shop.hold("tag_orders", bought(every, members, start_ms, end_ms))
         if lines is not None and _has_category(shop):
             choices = shop.hold("tag_categories", category_choices(orders, lines))
             counts = shop.hold("tag_category_counts", choice_counts(choices))
@@ -124,8 +127,8 @@ def read_tags(
         if lines is not None and shop.has("order_lines", "quantity", "amount"):
             before = orders
             if reference is not None and reference != (start_ms, end_ms):
-                everyone = shop.orders.filter(shop.orders.user_id.notnull()).select("user_id").distinct()
-                before = shop.hold("tag_reference", bought(shop.orders, everyone, *reference))
+                everyone = every.filter(every.user_id.notnull()).select(user_key(every)).distinct()
+                before = shop.hold("tag_reference", bought(every, everyone, *reference))
             levels = shop.hold("tag_price_levels", price_levels(lines, before))
             found = shop.collect(price_cuts(price_indices(lines, before, levels))).iloc[0]
             if found["user_count"] and not pd.isna(found["low_cut"]):
@@ -134,10 +137,11 @@ def read_tags(
                 lazy["price_band"] = shop.hold("tag_price_band", price_bands_of_users(indices, low, high))
                 cuts = (low / 1e6, high / 1e6)
     if shop.has("users", "channel"):
-        lazy["channel"] = acquisition_channel(shop.users)
+        lazy["channel"] = acquisition_channel(shop.keyed(shop.users) if has_key else shop.users)
     names = tuple(one for one in TAGS if one in lazy)
-    tagged = shop.hold("tagged_members", tagged_members(members, {name: lazy[name] for name in names}))
-    sums = shop.collect(tag_sums(tagged, names)) if names else pd.DataFrame()
+    values = {name: lazy[name] for name in names}
+    tagged = tagged_members(members, values)
+    sums = shop.collect(tag_sums(members, values)) if names else pd.DataFrame()
     return TagsFound(tagged, tag_rows(sums, names, confidence_level), names, strengths, cuts, categories)
 
 
