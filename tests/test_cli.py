@@ -140,6 +140,36 @@ def test_an_audience_is_written_with_its_control(small_folder, tmp_path):
     assert sorted(one.name for one in tmp_path.iterdir()) == ["audience.csv", "audience.csv.manifest.json", "rules.yml"]
 
 
+def test_the_loop_of_an_audience_closes_on_the_command_line(small_folder, tmp_path):
+    """From the folder of the files, by their names alone; one user moved to the control by hand is not believed."""
+    rules = "timezone: Asia/Shanghai\nend_date: 2026-05-24\nwindow_days: 28\naudiences:\n"
+    carted = "{start_date: 2026-05-25, where: {did: add_to_cart, did_not: purchase, within_days: 14}}"
+    (tmp_path / "rules.yml").write_text(f"{rules}  carted: {carted}\n", encoding="utf-8")
+
+    def asked(*arguments: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "workbench.cli", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, cwd=tmp_path)
+
+    assert asked("audience", "rules.yml", str(small_folder), "--out", "carted.csv").returncode == 0
+    again = ("run", "user_quadrants", str(small_folder), "--out", "out", "-p", "window_days=28", "-p")
+    done = asked(*again, "audience_file=carted.csv")
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out" / "user_quadrants"
+    action = pd.read_csv(out / "tables" / "audience_action.csv").iloc[0]
+    assert action["action"] in ("roll_out", "stop", "go_on")
+    assert action["outcome"] == "profit_per_user"
+    lines = (tmp_path / "carted.csv").read_text(encoding="utf-8").splitlines()
+    place = next(number for number, line in enumerate(lines) if line.endswith(",audience"))
+    lines[place] = lines[place].removesuffix("audience") + "control"
+    (tmp_path / "carted.csv").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    done = asked(*again, f"audience_file={tmp_path / 'carted.csv'}")
+    assert done.returncode == 0, done.stderr
+    action = pd.read_csv(out / "tables" / "audience_action.csv").iloc[0]
+    assert action[["action", "reason"]].tolist() == ["distrust", "file_changed"]
+    for path in out.rglob("*"):
+        assert path.is_dir() or str(tmp_path).encode() not in path.read_bytes(), path
+
+
 def test_the_planted_wave_leaves_a_scheduler_with_three(sample_folder, tmp_path):
     """Frequent users who spend little leave in the week to 10 May: that week's report rings; two weeks before, none does."""
     weeks = ("-p", "window_days=14", "-p", "period_days=7", "-p", "timezone=Asia/Shanghai", "--fail-on-alarm")

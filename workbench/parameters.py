@@ -1,8 +1,18 @@
 """Checks of arguments that several analyses share, each with a message that helps."""
 
+import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from workbench.errors import ParameterError, nearest
+
+FOLDER = "WORKBENCH_FOLDER"
+"""The folder in which a run was asked for; a notebook's own folder is another."""
+
+
+def local_path(given: str) -> Path:
+    """A file that a parameter names, from the folder in which the run was asked for; in Python from the working folder."""
+    return Path(os.environ.get(FOLDER, "")) / Path(given).expanduser()
 
 
 def check_choices(name: str, given: Iterable[str], allowed: Sequence[str]) -> None:

@@ -218,6 +218,65 @@ def test_an_edited_file_says_so(shop, tmp_path):
         read_audience(path, shop)
 
 
+def test_users_in_another_arm_than_was_drawn_are_counted(shop, tmp_path):
+    """An edit may keep all numbers of the arms: each user is drawn anew."""
+    path = tmp_path / "a.csv"
+    written(shop, path)
+    rows = read_back(path)
+    back = rows[rows["audience"] == "back"]
+    one, other = (back[back["arm"] == arm].index[0] for arm in ("audience", "control"))
+    rows.loc[one, "arm"], rows.loc[other, "arm"] = "control", "audience"
+    rows.to_csv(path, index=False)
+    assert read_audience(path, shop).altered == {"back": (2, 0)}
+    rows = rows.drop(back.index[-3:])
+    rows.to_csv(path, index=False)
+    assert read_audience(path, shop).altered["back"][1] == -3
+    assert "north" not in read_audience(path, shop).altered
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_file_in_another_order_is_as_it_was_drawn(shop, tmp_path, ending):
+    path = tmp_path / f"a.{ending}"
+    written(shop, path)
+    rows = read_back(path).sample(frac=1, random_state=1)
+    rows.to_csv(path, index=False) if ending == "csv" else rows.to_parquet(path, index=False)
+    found = read_audience(path, shop)
+    assert found.is_changed
+    assert found.altered == {}
+
+
+def test_what_a_spreadsheet_made_of_a_file_is_told(shop, tmp_path):
+    path = tmp_path / "a.csv"
+    written(shop, path)
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace(",", ";"), encoding="utf-8")
+    with pytest.raises(TableError, match="columns stand apart by ;"):
+        read_audience(path, shop)
+    path.write_bytes((text + "é,back,x,control\n").encode("latin-1"))
+    with pytest.raises(TableError, match="is not UTF-8"):
+        read_audience(path, shop)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda told: told["audiences"]["back"].update(control_share="30%"), "audiences.back.control_share"),
+        (lambda told: told["audiences"]["back"].update(control_share=1.5), "audiences.back.control_share"),
+        (lambda told: told["audiences"]["north"].pop("start_date"), "audiences.north.start_date"),
+        (lambda told: told.pop("window_last_date"), "window_last_date"),
+        (lambda told: told.update(audiences=["back"]), "audiences"),
+    ],
+)
+def test_a_manifest_that_was_changed_is_refused(shop, tmp_path, change, said):
+    path = tmp_path / "a.csv"
+    manifest = written(shop, path)
+    change(manifest)
+    (tmp_path / "a.csv.manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(ParameterError) as told:
+        read_audience(path, shop)
+    assert f"has been changed: {said}: " in str(told.value)
+
+
 def test_a_file_of_another_shop_is_refused(shop, tmp_path):
     path = tmp_path / "a.csv"
     written(shop, path)

@@ -97,6 +97,8 @@ FAULTS = [
     ("audiences:\n  a:\n    where: {orders: 1}\n    control: {seed: -1}", "line 4: a.control.seed: it is -1"),
     ("audiences:\n  a:\n    where: {orders: 1}\n    control: {seed: one}", "line 4: a.control.seed"),
     ("audiences:\n  a:\n    where:\n      visit_days: many", 'line 4: a: visit_days: "many" is not a bound'),
+    ("audiences:\n  a:\n    where:\n      visit_days: '>= 1.2.3'", 'visit_days: ">= 1.2.3" is not a bound'),
+    ("audiences:\n  a:\n    where:\n      visit_days: '>= .'", 'visit_days: ">= ." is not a bound'),
     ("audiences:\n  a:\n    where:\n      visit_days: {above: 3}", 'there is no "above". Allowed: >=, <=, between'),
     ("audiences:\n  a:\n    where:\n      visit_days: {between: 3}", "between takes two numbers"),
     ("audiences:\n  a:\n    where:\n      visit_days: {between: [9, 3]}", "no number is at least 9 and at most 3"),

@@ -1,5 +1,6 @@
 """Run one notebook on one source: execute, make the page, write the folder."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from typing import Any, Literal
 
 from workbench.errors import SourceError
 from workbench.language import Language
+from workbench.parameters import FOLDER
 from workbench.report import folder
 from workbench.report.kernel import Failure, OnProgress, execute
 from workbench.report.manifest import code_revision, read_json, versions, write_json
@@ -183,14 +185,14 @@ def _run_in(temporary: Path, request: Request, on_progress: OnProgress | None) -
     try:
         environment = _environment(temporary, request)
     except SourceError as error:
-        return Failure(scrub(str(error), request.source), True, None)
+        return Failure(scrub(str(error), *_private(request)), True, None)
     executed, log = temporary / "notebook.ipynb", temporary / "kernel.log"
     failure = execute(request.notebook, executed, request.parameters, environment, log, on_progress)
     if executed.is_file():
         _save_scrubbed(executed, request)
     if failure is not None:
-        log.write_text(scrub(log.read_text(errors="replace"), request.source), encoding="utf-8")
-        return Failure(scrub(failure.message, request.source), failure.is_refusal, failure.cell)
+        log.write_text(scrub(log.read_text(errors="replace"), *_private(request)), encoding="utf-8")
+        return Failure(scrub(failure.message, *_private(request)), failure.is_refusal, failure.cell)
     log.unlink()
     return _make_page(temporary, request)
 
@@ -201,6 +203,7 @@ def _environment(temporary: Path, request: Request) -> dict[str, str]:
         "WORKBENCH_SOURCE": _absolute(request.source, "source"),
         "WORKBENCH_MAPPING": "",
         "WORKBENCH_OUT": str(temporary.absolute()),
+        FOLDER: os.getcwd(),
         "WORKBENCH_MODE": "report",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
@@ -232,7 +235,13 @@ def _save_scrubbed(path: Path, request: Request) -> None:
     node = load_notebook(path)
     for key in ("input_path", "output_path"):
         node.metadata.get("papermill", {}).pop(key, None)
-    nbformat.write(nbformat.from_dict(scrub(node, request.source)), path)
+    nbformat.write(nbformat.from_dict(scrub(node, *_private(request))), path)
+
+
+def _private(request: Request) -> list[str]:
+    """The source, and files that parameters name by their whole path."""
+    given = [one for one in request.parameters.values() if isinstance(one, str) and Path(one).is_absolute()]
+    return [request.source, *given]
 
 
 def _make_page(temporary: Path, request: Request) -> Failure | None:
@@ -242,7 +251,7 @@ def _make_page(temporary: Path, request: Request) -> Failure | None:
     facts = facts_of_run(
         notebook=request.notebook.stem,
         source=safe_name(request.source),
-        parameters=request.parameters,
+        parameters=scrub(dict(request.parameters), *_private(request)),
         version=versions()["workbench"],
         commit=str(code["commit"]) if code else None,
         lang=request.lang,
@@ -262,7 +271,7 @@ def _manifest(
         "notebook": request.notebook.stem,
         "name": request.name,
         "title": request.title,
-        "parameters": dict(request.parameters),
+        "parameters": scrub(dict(request.parameters), *_private(request)),
         "lang": request.lang,
         "source": safe_name(request.source),
         "data_fingerprint": findings.get("data", {}).get("fingerprint"),

@@ -30,15 +30,15 @@ def safe_name(source: str) -> str:
     return unquote(last) or f"{parts.scheme} database"
 
 
-def scrub(content: Any, source: str) -> Any:
-    """Replace every mention of the source in the texts of nested lists and mappings by its safe name.
+def scrub(content: Any, *sources: str) -> Any:
+    """Replace every mention of sources in the texts of nested lists and mappings by their safe names.
 
     Examples
     --------
     >>> scrub({"text": ["cannot read /data/shops/spring/orders.csv"]}, "/data/shops/spring")
     {'text': ['cannot read spring/orders.csv']}
     """
-    return _scrub(content, _replacements(source))
+    return _scrub(content, _replacements(sources))
 
 
 def _scrub(content: Any, pairs: list[tuple[str, str]]) -> Any:
@@ -51,11 +51,12 @@ def _scrub(content: Any, pairs: list[tuple[str, str]]) -> Any:
     return [_scrub(value, pairs) for value in content] if isinstance(content, list) else content
 
 
-def _replacements(source: str) -> list[tuple[str, str]]:
-    """What to write instead of the source, in each way it may be spelt, longest first."""
-    name = safe_name(source)
-    found = _spellings_of_url(source, name) if is_url(source) else _spellings_of_path(source, name)
-    found = {**_places_of_this_machine(), **found}
+def _replacements(sources: tuple[str, ...]) -> list[tuple[str, str]]:
+    """What to write instead of the sources, in each way they may be spelt, longest first."""
+    found = _places_of_this_machine()
+    for source in sources:
+        name = safe_name(source)
+        found |= _spellings_of_url(source, name) if is_url(source) else _spellings_of_path(source, name)
     pairs = [(old, new) for old, new in found.items() if len(old) >= _SHORTEST_SECRET and old != new]
     return sorted(pairs, key=lambda pair: -len(pair[0]))
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ibis.expr.types as ir
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workbench.errors import ParameterError, TableError
 from workbench.language import Language, say
-from workbench.metrics.audiences import AUDIENCE, CONTROL, activity, known_users, matched
+from workbench.metrics.audiences import AUDIENCE, CONTROL, activity, arm, known_users, matched
 from workbench.period import local_date, parse_date, start_of_day_ms, zone
 from workbench.source.shop import Shop
 from workbench.user.audience import ALL, FILE_COLUMNS, Audiences
@@ -26,8 +27,33 @@ UNKNOWN_LIMIT = 0.01
 ABSENT_LIMIT = 0.1
 """A file of whose users more than this part did nothing in the days by which they were chosen is a namesake's."""
 _PACKAGES = ("workbench", "duckdb", "ibis-framework")
-_KEYS = frozenset({"format", "shop", "file_hash", "audiences", "timezone", "created_at"})
 _FORMAT = "workbench audience 1"
+
+
+class _Told(BaseModel):
+    """What a manifest says of one audience."""
+
+    model_config = ConfigDict(strict=True)
+    user_count: int = Field(ge=0)
+    control_share: float = Field(gt=0, lt=1)
+    control_seed: int
+    start_date: str
+
+
+class _Manifest(BaseModel):
+    """What is read of a manifest; it tells more."""
+
+    model_config = ConfigDict(strict=True)
+    format: Literal["workbench audience 1"]
+    file: str
+    file_hash: str
+    created_at: str
+    shop: str
+    timezone: str
+    window_start_date: str
+    window_last_date: str
+    population_count: int
+    audiences: dict[str, _Told]
 
 
 @dataclass(frozen=True)
@@ -43,7 +69,10 @@ class AudienceFile:
     row_count, unknown_count
         Rows of the file, and those of users that the shop does not know.
     is_changed
-        Whether the file is no longer what was written.
+        Whether the file is no longer what was written, be it in the order of its rows alone.
+    altered
+        By audience whose users are no longer those that were drawn: how many stand in another arm, and how many more (or,
+        below 0, fewer) there are. An audience that is as it was drawn is not in it.
     """
 
     manifest: Mapping[str, Any]
@@ -51,6 +80,7 @@ class AudienceFile:
     row_count: int
     unknown_count: int
     is_changed: bool
+    altered: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def check_target(path: Path, *, force: bool) -> None:
@@ -272,7 +302,23 @@ def read_audience(path: str | Path, shop: Shop, *, is_same_shop: bool = False) -
         )
     if not is_same_shop:
         _check_presence(shop, file, manifest, found)
-    return AudienceFile(manifest, found, there, unknown, _hash(file) != manifest["file_hash"])
+    altered = _altered(shop, manifest, rows)
+    return AudienceFile(manifest, found, there, unknown, _hash(file) != manifest["file_hash"], altered)
+
+
+def _altered(shop: Shop, manifest: Mapping[str, Any], rows: ir.Table) -> dict[str, tuple[int, int]]:
+    """Draw every user anew: who stands elsewhere, and how many came or went."""
+    found = {}
+    for name, told in manifest["audiences"].items():
+        mine = rows.filter(rows.audience == name)
+        as_drawn = arm(mine.user_id, told["control_share"], told["control_seed"], shop.engine.user_bucket)
+        counted = shop.collect(
+            mine.aggregate(users=mine.count(), moved=(mine.arm != as_drawn).cast("int64").sum().fill_null(0))
+        ).iloc[0]
+        moved, more = int(counted["moved"]), int(counted["users"]) - told["user_count"]
+        if moved or more:
+            found[name] = (moved, more)
+    return found
 
 
 def _check_presence(shop: Shop, file: Path, manifest: Mapping[str, Any], rows: ir.Table) -> None:
@@ -308,10 +354,17 @@ def _read_manifest(file: Path) -> dict[str, Any]:
         found = json.loads(beside.read_text(encoding="utf-8"))
     except ValueError:
         found = None
-    if not isinstance(found, dict) or not found.keys() >= _KEYS or found["format"] != _FORMAT:
+    if not isinstance(found, dict) or found.get("format") != _FORMAT:
         raise ParameterError(
             f"audience: {beside.name} is not a manifest of `workbench audience`. Give the one written with the file."
         )
+    try:
+        _Manifest.model_validate(found)
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, one['loc']))}: {one['msg'].lower()}" for one in error.errors()]
+        raise ParameterError(
+            f"audience: {beside.name} has been changed: {'; '.join(faults)}. Give the one written with the file."
+        ) from None
     return found
 
 
@@ -324,5 +377,19 @@ def _columns(file: Path) -> list[str]:
             return list(pyarrow.parquet.read_schema(file).names)
         except pyarrow.lib.ArrowException:
             raise TableError(f"{file.name}: cannot be read as Parquet. Give the file as it was written.") from None
+    try:
+        with file.open(encoding="utf-8-sig") as stream:
+            while stream.read(1 << 22):
+                pass
+    except UnicodeDecodeError:
+        raise TableError(
+            f"{file.name}: is not UTF-8; a spreadsheet has saved it anew, perhaps as GBK. Give the file as it was written."
+        ) from None
     with file.open(encoding="utf-8-sig") as stream:
-        return [one.strip().strip('"') for one in stream.readline().strip().split(",")]
+        header = stream.readline().strip()
+    if "," not in header and ";" in header:
+        raise TableError(
+            f"{file.name}: its columns stand apart by ;, not by commas; a spreadsheet has saved it anew. Give the file as it was "
+            "written."
+        )
+    return [one.strip().strip('"') for one in header.split(",")]

@@ -28,6 +28,8 @@ OUTCOMES = ("buyer_rate", "orders_per_user", "paid_amount_per_user", "profit_per
 ACTIONS = ("roll_out", "stop", "go_on", "wait", "distrust")
 TOO_SMALL = "difference_too_small"
 """Reason of ``go_on`` without ``units_needed``: more users than the shop had in the window of the file."""
+FILE_CHANGED = "file_changed"
+"""Reason of ``distrust``: users of the file stand in another arm than was drawn, or some came or went."""
 COLUMNS = [
     "audience",
     "outcome",
@@ -85,7 +87,8 @@ class AudienceResult:
     actions
         ``audience_action``: one row per audience: ``action`` is ``roll_out`` (address the control too: the interval of
         the primary outcome lies above 0), ``stop`` (below), ``go_on`` (it holds 0), ``wait`` (no window has elapsed, or
-        no interval), ``distrust`` (the arms have not the sizes that were drawn). ``total_estimate``: estimate times the
+        no interval), ``distrust`` (the arms have not the sizes that were drawn, or the file is not as it was written:
+        ``reason`` is ``file_changed``). ``total_estimate``: estimate times the
         audience's users.
         ``units_needed``: users, both arms together, with whom a difference as large as the one seen is told from chance
         with 80 % power; empty where the shop has not so many (``reason`` is ``difference_too_small``).
@@ -170,6 +173,8 @@ def audience_result(
         tables.append(pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS))
         checks.append(found.checks.rename(columns={"experiment_id": "audience", "variant": "arm"}))
         actions.append(_action(name, starts[name], told, found, period, population, confidence_level))
+        if name in file.altered:  # what was compared is not what was drawn, whatever the numbers say
+            actions[-1] |= {"action": "distrust", "reason": FILE_CHANGED, "units_needed": math.nan}
     return AudienceResult(
         pd.concat(tables, ignore_index=True),
         pd.DataFrame(actions).reindex(columns=ACTION_COLUMNS),

@@ -356,7 +356,7 @@ class _Reader:
     def _bounds(self, name: str, value: Any, place: _Place) -> tuple[float | None, float | None]:
         """``'>= 3'``, ``{between: [3, 8]}``, ``{'>=': 3, '<=': 8}`` or a number."""
         if isinstance(value, str):
-            found = re.fullmatch(r"\s*(>=|<=)\s*(-?[0-9.]+)\s*", value)
+            found = re.fullmatch(r"\s*(>=|<=)\s*(-?\d+(?:\.\d+)?)\s*", value)
             if not found:
                 self._add(place, f"{name}: \"{value}\" is not a bound. Write '>= 3', '<= 8' or between: [3, 8].")
                 return None, None

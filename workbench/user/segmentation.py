@@ -1,7 +1,6 @@
 """Group users, follow them from group to group, and say whom to call and what they are worth."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,6 +8,7 @@ import pandas as pd
 from workbench.analysis import Analysis
 from workbench.errors import ParameterError
 from workbench.language import Language
+from workbench.parameters import local_path
 from workbench.period import Period, start_of_day_ms
 from workbench.source.shop import Shop
 from workbench.user.audience import find_audiences, quadrant_window
@@ -125,11 +125,11 @@ def segment_users(
         least_amount=least_amount,
         confidence_level=confidence_level,
     )
-    asked = None if audience_rules is None else load_audience_rules(Path(audience_rules))
+    asked = None if audience_rules is None else load_audience_rules(local_path(audience_rules))
     if asked is not None:
         given = {"start_date": start_date, "end_date": end_date, "timezone": timezone} | vars(rules)
         _check_settings(asked, given)
-    file = None if audience_file is None else read_audience(Path(audience_file), whole)
+    file = None if audience_file is None else read_audience(local_path(audience_file), whole)
     period = shop.period(start_date, end_date, timezone)
     quadrants = read_quadrants(shop, period, rules, lang)
     members = shop.hold("members", quadrants.members)
