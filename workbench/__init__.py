@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workbench import channel, coupon, sales, slot, user
+    from workbench import channel, coupon, explore, sales, slot, user
     from workbench.analysis import Analysis
     from workbench.report.charts import enable_charts
     from workbench.report.publish import publish
@@ -32,6 +32,7 @@ __all__ = [
     "coupon",
     "enable_charts",
     "experiment",
+    "explore",
     "first_screen",
     "open_shop",
     "publish",

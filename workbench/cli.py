@@ -1,7 +1,5 @@
 """The commands of the workbench. Heavy imports happen inside them, so that ``--help`` answers at once."""
 
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -149,23 +147,20 @@ def audience(
 
 
 @app.command()
-def lab() -> None:
-    """Open JupyterLab on the notebooks."""
+def lab(
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of runs whose reports are linked.", show_default="out")
+    ] = None,
+    lang: Lang = None,
+) -> None:
+    """Open JupyterLab on a start page: the notebooks, the last runs, the sample."""
 
     def start() -> int:
         import subprocess
 
-        from workbench.report.notebook import notebooks_folder
+        from workbench.explore.lab import lab_command
 
-        options = [
-            "--ServerApp.ip=127.0.0.1",
-            "--LabApp.news_url=",
-            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-            f"--notebook-dir={notebooks_folder()}",
-        ]
-        if hasattr(os, "geteuid") and os.geteuid() == 0:
-            options.append("--allow-root")
-        return subprocess.run([sys.executable, "-m", "jupyterlab", *options], check=False).returncode
+        return subprocess.run(lab_command(lang or "en", out and out.absolute()), check=False).returncode
 
     _leave(start)
 

@@ -1,0 +1,300 @@
+"""Ask in the background: one question at a time, the newest wins, and every answer is a result or a message."""
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import ibis
+import pandas as pd
+
+from workbench.errors import EstimationError, ParameterError, SourceError, TableError
+from workbench.language import Language, say
+from workbench.source.engine import Engine
+from workbench.source.shop import Shop
+
+DEBOUNCE_SECONDS = 0.15
+_REPEAT_SECONDS = 0.05
+_IDLE_SECONDS = 30.0
+_PLAIN = (ParameterError, TableError, EstimationError, SourceError)
+_LOCKS: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
+_log = logging.getLogger("workbench.explore")
+_log.addHandler(logging.NullHandler())  # else tracebacks appear below a cell; whoever wants them sets up logging
+
+
+class Cancelled(Exception):
+    """Somebody asked something newer, or did not want to wait."""
+
+
+def lock_of(shop: Shop) -> threading.Lock:
+    """The lock of a shop's connection: queries of one shop never overlap, also those of several panels."""
+    return _LOCKS[id(shop.engine.backend)]
+
+
+def interrupt(shop: Shop) -> None:
+    """Stop the query that runs on a shop's connection; engines that cannot do that finish it, and nobody waits for it."""
+    stop = getattr(getattr(shop.engine.backend, "con", None), "interrupt", None)
+    if callable(stop):
+        stop()
+
+
+@dataclass(frozen=True)
+class _StoppableEngine(Engine):
+    """An engine that starts no further query once its question is stopped: between two queries nothing interrupts."""
+
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def collect(self, expression: ibis.Table) -> pd.DataFrame:
+        """As ``Engine.collect``, unless the question was stopped."""
+        self._go_on()
+        found = super().collect(expression)
+        self._go_on()
+        return found
+
+    def held(self, name: str, table: ibis.Table) -> ibis.Table:
+        """As ``Engine.held``, unless the question was stopped."""
+        self._go_on()
+        return super().held(name, table)
+
+    def _go_on(self) -> None:
+        if self.stopped.is_set():
+            raise Cancelled
+
+
+def stoppable(shop: Shop, stopped: threading.Event) -> Shop:
+    """The same shop, whose queries raise ``Cancelled`` once the event is set."""
+    own = {one.name: getattr(shop.engine, one.name) for one in fields(Engine)}
+    return replace(shop, engine=_StoppableEngine(**own, stopped=stopped))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a question.
+
+    Attributes
+    ----------
+    result
+        What the work returned; None if it did not succeed.
+    error
+        Why not, in plain words; "" if it did.
+    seconds
+        How long it ran.
+    is_cancelled
+        Whether it was stopped on request.
+    """
+
+    result: Any
+    error: str
+    seconds: float
+    is_cancelled: bool = False
+
+
+@dataclass
+class _Job:
+    work: Callable[[Shop], Any]
+    deliver: Callable[[Outcome], None]
+    asked_at: float
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+
+class Worker:
+    """One background thread of a panel.
+
+    Parameters
+    ----------
+    shop
+        Whose tables the work asks.
+    lang
+        Language of messages.
+    loop
+        Event loop on which answers are delivered; without one ``settle`` delivers them.
+    debounce
+        Seconds that a question waits for a newer one.
+    """
+
+    def __init__(
+        self,
+        shop: Shop,
+        lang: Language,
+        loop: asyncio.AbstractEventLoop | None = None,
+        debounce: float = DEBOUNCE_SECONDS,
+    ) -> None:
+        self.shop, self.lang, self._loop, self._debounce = shop, lang, loop, debounce
+        self._outcomes: queue.SimpleQueue[tuple[_Job, Outcome]] = queue.SimpleQueue()
+        self._changed = threading.Condition()
+        self._waiting: _Job | None = None
+        self._running: _Job | None = None
+        self._newest: _Job | None = None
+        self._holds_engine = False
+        self._is_closed = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the newest question has no answer yet."""
+        return self._newest is not None
+
+    def ask(self, work: Callable[[Shop], Any], deliver: Callable[[Outcome], None]) -> None:
+        """Do ``work(shop)`` in the background and hand its outcome to ``deliver``; whatever was asked before is dropped."""
+        job = _Job(work, deliver, time.monotonic())
+        with self._changed:
+            self._stop_running()
+            self._waiting = self._newest = job
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="workbench explore", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def cancel(self) -> None:
+        """Stop what runs, and answer that it was cancelled."""
+        with self._changed:
+            job, self._waiting, self._newest = self._newest, None, None
+            self._stop_running()
+        if job is not None:
+            job.deliver(Outcome(None, "", time.monotonic() - job.asked_at, is_cancelled=True))
+
+    def drop(self) -> None:
+        """Stop what runs and answer nothing: the question was taken back."""
+        with self._changed:
+            self._waiting = self._newest = None
+            self._stop_running()
+
+    def close(self) -> None:
+        """Stop what runs and end the thread; nothing more is delivered."""
+        with self._changed:
+            self._waiting = self._newest = None
+            self._is_closed = True
+            self._stop_running()
+            self._changed.notify_all()
+
+    def settle(self, timeout: float = 60) -> None:
+        """Wait for the answer to the newest question and deliver it here, for callers without an event loop.
+
+        Raises
+        ------
+        TimeoutError
+            If there is none in time.
+        """
+        end = time.monotonic() + timeout
+        while self.is_busy:
+            try:
+                job, outcome = self._outcomes.get(timeout=max(end - time.monotonic(), 0.001))
+            except queue.Empty:
+                raise TimeoutError(f"no answer within {timeout} s") from None
+            self._deliver(job, outcome)
+
+    def _stop_running(self) -> None:
+        """Stop the job that runs; call with the lock held."""
+        running = self._running
+        if running is not None and not running.stopped.is_set():
+            running.stopped.set()
+            threading.Thread(target=self._interrupt, args=(running,), daemon=True).start()
+
+    def _interrupt(self, job: _Job) -> None:
+        """Interrupt until the job has ended: a query that begins just now would not hear the first call."""
+        while True:
+            with self._changed:
+                if self._running is not job:
+                    return
+                if self._holds_engine:
+                    interrupt(self.shop)
+            time.sleep(_REPEAT_SECONDS)
+
+    def _work(self) -> None:
+        while True:
+            job = self._next()
+            if job is None:
+                return
+            outcome = self._outcome(job)
+            with self._changed:
+                self._running = None
+                job_is_wanted = job is self._newest
+            if job_is_wanted:
+                self._hand_over(job, outcome)
+
+    def _next(self) -> _Job | None:
+        """Wait for a question that no newer one replaces for a moment; None at the end."""
+        with self._changed:
+            while True:
+                if self._is_closed:
+                    return None
+                if self._waiting is None:
+                    if not self._changed.wait(_IDLE_SECONDS) and self._waiting is None:
+                        self._thread = None  # the next question starts another; a panel nobody uses costs nothing
+                        return None
+                    continue
+                left = self._waiting.asked_at + self._debounce - time.monotonic()
+                if left > 0:
+                    self._changed.wait(left)
+                    continue
+                self._running, self._waiting = self._waiting, None
+                return self._running
+
+    def _outcome(self, job: _Job) -> Outcome:
+        begun = time.monotonic()
+        try:
+            with lock_of(self.shop):
+                with self._changed:
+                    self._holds_engine = True
+                try:
+                    if job.stopped.is_set():
+                        raise Cancelled
+                    result = job.work(stoppable(self.shop, job.stopped))
+                finally:
+                    with self._changed:
+                        self._holds_engine = False
+            return Outcome(result, "", time.monotonic() - begun)
+        except Exception as error:  # noqa: BLE001 (a panel goes on, whatever an analysis meets)
+            message = "" if job.stopped.is_set() else error_words(error, self.shop.name, self.lang)
+            return Outcome(None, message, time.monotonic() - begun, is_cancelled=job.stopped.is_set())
+
+    def _hand_over(self, job: _Job, outcome: Outcome) -> None:
+        self._outcomes.put((job, outcome))
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._deliver_all)
+
+    def _deliver_all(self) -> None:
+        while True:
+            try:
+                self._deliver(*self._outcomes.get_nowait())
+            except queue.Empty:
+                return
+
+    def _deliver(self, job: _Job, outcome: Outcome) -> None:
+        """Hand over the answer to the newest question; older ones that arrive late are dropped."""
+        with self._changed:
+            if job is not self._newest:
+                return
+            self._newest = None
+        job.deliver(outcome)
+
+
+def error_words(error: BaseException, source: str, lang: Language) -> str:
+    """An error in plain words: those of the workbench as they are, data that vanished by name, others with their first line."""
+    if isinstance(error, _PLAIN):
+        return str(error)
+    first = (str(error).strip().splitlines() or [""])[0]
+    if is_vanished(error):
+        _log.warning("the data of %s cannot be read: %s", source, error)
+        return say(
+            lang,
+            f"The data of {source} can no longer be read; a file or table is gone or was replaced. "
+            "Put it back, or open the shop anew with open_shop and make a new panel.",
+            f"无法再读取 {source} 的数据：文件或表已不存在或被替换。请恢复数据，或用 open_shop 重新打开店铺并新建面板。",
+        )
+    _log.error("an analysis failed", exc_info=error)
+    what = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    return say(lang, f"The analysis failed: {what}", f"分析失败：{what}")
+
+
+def is_vanished(error: BaseException) -> bool:
+    """Whether an error says that a file or table is not there any more, or is not what it was."""
+    import duckdb
+
+    gone = (duckdb.IOException, duckdb.CatalogException, duckdb.ConnectionException, FileNotFoundError)
+    return isinstance(error, (*gone, ibis.common.exceptions.TableNotFound))
