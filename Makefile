@@ -31,6 +31,7 @@ bench: setup-tests  ## speed and memory beside their floors and limits; LARGE=1 
 	$(BIN)/python benchmarks/rooms.py $(if $(LARGE),--large)
 	$(BIN)/python benchmarks/streams.py
 	$(BIN)/python benchmarks/users.py
+	$(BIN)/python benchmarks/panels.py
 
 lab: setup $(SAMPLE)/truth.json  ## JupyterLab on the notebooks
 	$(BIN)/workbench lab

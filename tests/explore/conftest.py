@@ -23,7 +23,7 @@ def fake(tmp_path_factory):
     path = tmp_path_factory.mktemp("fake") / "fake.ipynb"
     path.write_text(NOTEBOOK, encoding="utf-8")
 
-    def make(analyse=None):
+    def make(analyse=None, live=""):
         def asked(shop, **parameters):
             return (analyse or answer_of)({**parameters, "shop": shop})
 
@@ -32,7 +32,7 @@ def fake(tmp_path_factory):
             View("parts", "Parts", "部件", "parts", pick="part", measure="user_count"),
             View("apart", "Apart", "无关", "apart"),
         )
-        return Question("fake", str(path), asked, ("days",), views)
+        return Question("fake", str(path), asked, ("days",), views, live)
 
     return make
 

@@ -32,7 +32,7 @@ NOTEBOOK = """{"cells": [
  {"cell_type": "markdown", "id": "a", "metadata": {"tags": ["lang-en"]}, "source": "# A fake question"},
  {"cell_type": "markdown", "id": "b", "metadata": {"tags": ["lang-zh"]}, "source": "# 假问题"},
  {"cell_type": "code", "execution_count": null, "id": "c", "metadata": {"tags": ["parameters"]}, "outputs": [],
-  "source": "from typing import Literal\\n\\nlang: Literal[\\"en\\", \\"zh\\"] = \\"en\\"  # language\\ndays: int = 7  # window [days]\\nnote: str | None = None  # a note"}
+  "source": "from typing import Literal\\n\\nlang: Literal[\\"en\\", \\"zh\\"] = \\"en\\"  # language\\ndays: int = 7  # window [days]\\nonly_users: list[str] = []  # users, such as region=North\\nnote: str | None = None  # a note"}
 ], "metadata": {"language_info": {"name": "python"}}, "nbformat": 4, "nbformat_minor": 5}"""
 
 

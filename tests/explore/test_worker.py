@@ -10,7 +10,7 @@ import pytest
 from fake_question import SLOW, until
 
 from workbench.errors import EstimationError, ParameterError
-from workbench.explore.worker import Worker, error_words, lock_of
+from workbench.explore.worker import Worker, error_words
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_cancel_stops_the_query_and_the_next_question_is_answered(worker):
     worker.cancel()
     assert got[0].is_cancelled
     assert got[0].error == ""
-    until(lambda: not lock_of(worker.shop).locked(), 5)
+    until(lambda: not worker._holds_engine, 5)
     worker.ask(lambda shop: 1, got.append)
     worker.settle()
     assert [one.result for one in got] == [None, 1]
@@ -113,7 +113,7 @@ def test_a_stopped_question_starts_no_further_query(worker):
     assert begun.wait(20)
     worker.cancel()
     go.set()
-    until(lambda: not lock_of(worker.shop).locked(), 5)
+    until(lambda: not worker._holds_engine, 5)
     assert asked == []
 
 

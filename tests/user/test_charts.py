@@ -17,8 +17,9 @@ from workbench.report.charts import finite
 from workbench.report.figure import Figures
 from workbench.report.theme import INKS, PALETTES
 from workbench.user import charts
-from workbench.user.chart_rows import FLOW_HEIGHT, LINE_HEIGHT
+from workbench.user.chart_rows import FLOW_HEIGHT, LINE_HEIGHT, two_lines
 from workbench.user.migration import migration_table, moves_of
+from workbench.user.strategy import load_strategies
 
 PICTURES = [
     charts.quadrant_picture,
@@ -203,6 +204,19 @@ def test_circles_and_words_of_the_groups_keep_apart(names):
     assert above[0]["dy"] - 6 >= -half
 
 
+@pytest.mark.parametrize("at_zero", [False, True])
+def test_names_of_groups_fit_half_a_phone_in_two_lines(at_zero):
+    words = load_strategies()
+    lines = (3.0, 0.0 if at_zero else 20.0)
+    for one in NAMES:
+        if "_" in one:
+            name = words.name("visit_days", "paid_amount", one, "en", lines)
+            told = two_lines(name)
+            assert len(told) <= 2
+            assert " ".join(told) == name  # nothing is cut
+            assert max(map(len, told)) <= 18  # some 120 px: half the picture where the axis has long words
+
+
 def test_lines_are_drawn_and_their_sides_named():
     picture = charts.quadrant_picture(of_tables(quadrants=quadrants_of([50, 30, 20, 10])))
     spec, _ = drawn(picture)
@@ -257,9 +271,13 @@ def test_values_are_told_with_their_column_and_grey_where_they_may_be_chance(lan
     (long,) = [one["label"] for one in rows if one["quadrant"] == "low_low"]
     assert long.split("\n")[1] == "stationery and office supplies"
     title, told = words_of(picture)
-    assert labels[0] in title
-    assert "50.0%" in title
-    assert "30.0%" in title
+    assert (
+        title.replace(" ", "")
+        == {
+            "en": "Frequentandvaluable:50.0%ofitsbuyersusedacoupon,against30.0%oftheothers",
+            "zh": "Frequentandvaluable的买家中，使用过优惠券的占50.0%，其他群体为30.0%",
+        }[lang]
+    )
     assert {"en": "grey", "zh": "灰色"}[lang] in told
 
 
@@ -375,6 +393,14 @@ def test_alarms_are_marked_and_the_range_of_the_history_drawn():
     assert "300 of 1,000" in title
     assert "diamond: alarm" in told
     assert "not judged" in told
+
+
+def test_the_newest_alarm_is_drawn_though_an_older_one_was_dearer():
+    table = alerts_of(("high_high", "gone", [0.2, 0.2, 0.4, 0.2], [2], None), (*FALL, [0.2] * 3 + [0.3], [3], None))
+    table["amount_at_risk"] = table["from_group"].map({"high_high": 900.0, "high_low": 1.0})
+    table = table.sort_values(["is_alarm", "amount_at_risk"], ascending=False)
+    title, _ = words_of(charts.outflow_picture(of_tables(migration_alerts=table)))
+    assert "300 of 1,000 users in “Frequent but low-value”" in title
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,12 @@ from workbench.metrics.user_states import QUADRANTS, Line, UserPeriods
 from workbench.stats.alarms import share_alarms
 from workbench.user.actions import user_actions
 from workbench.user.findings import user_findings
-from workbench.user.headline import NEEDED_PERIODS, user_headline, value_hint
+from workbench.user.headline import NEEDED_PERIODS, shorter_periods, user_headline, value_hint
+from workbench.user.notes import user_notes
 from workbench.user.quadrants import QuadrantRules
 from workbench.user.strategy import load_strategies
+from workbench.user.watch import user_watch
+from workbench.user.words import marked
 
 NAMES = dict(zip(QUADRANTS, ("Best", "Lookers", "Rare", "Rest"), strict=True))
 USERS = (20, 50, 10, 20)
@@ -55,7 +58,7 @@ def quadrants(users=USERS, paid=PAID, period=11):
     return every
 
 
-def alerts(*rows, reason=None, p_value=0.5):
+def alerts(*rows, reason=None, p_value=0.5, **more):
     """One quiet outflow of the last period, or the alarms given as (from_group, excess_users, amount_at_risk)."""
     columns = ["from_group", "excess_users", "amount_at_risk"]
     table = pd.DataFrame(list(rows) or [("high_high", 0.0, 0.0)], columns=columns)
@@ -64,6 +67,7 @@ def alerts(*rows, reason=None, p_value=0.5):
         period_index=11,
         start_date="2026-06-22",
         end_date="2026-06-29",
+        since_date="2026-06-22",
         to_group="stopped",
         to_name="Stopped coming",
         user_count=40,
@@ -74,7 +78,17 @@ def alerts(*rows, reason=None, p_value=0.5):
         is_alarm=bool(rows),
         is_watched=False,
         reason=reason,
-    )
+    ).assign(**more)
+
+
+BEFORE = {"period_index": 10, "start_date": "2026-06-15", "end_date": "2026-06-22", "since_date": "2026-06-15"}
+"""Of an alarm of the period before the newest."""
+
+
+def both(*parts):
+    """Alarms of several periods as the analysis has them: the newest period among them, alarms by money."""
+    rows = pd.concat(parts, ignore_index=True)
+    return rows.sort_values(["is_alarm", "amount_at_risk"], ascending=False, kind="stable", ignore_index=True)
 
 
 def tables_of(**more):
@@ -130,11 +144,9 @@ def test_a_line_at_0_has_a_hint_how_to_split_by_value():
     assert "include_users" not in value_hint(tables_of(), buyers_alone, found_of(), "en")
 
 
-def test_who_set_the_line_at_0_and_who_reads_of_an_alarm_gets_no_hint():
+def test_who_set_the_line_at_0_gets_no_hint():
     own = QuadrantRules(threshold={"x": 2, "y": 0})
     assert value_hint(tables_of(), own, found_of(), "en") == ""
-    rings = tables_of(migration_alerts=alerts(("high_low", 9.0, 0.0)))
-    assert "threshold" in value_hint(rings, QuadrantRules(), found_of(), "en")
 
 
 # -- why nothing rings ---------------------------------------------------------------------------------------
@@ -144,27 +156,28 @@ def silent(reason="short_history"):
     return tables_of(migration_alerts=alerts(reason=reason, p_value=np.nan))
 
 
-def test_periods_too_few_for_an_alarm_are_told_with_days_that_would_do():
-    told = verdict(silent(), QuadrantRules(), found_of(2, 90, 28, 9.0))
-    assert "; no alarm is possible yet: 2 periods, 8 needed (window_days=14, period_days=7 would do)." in told
-    told = verdict(silent(), QuadrantRules(), found_of(1, 90, 28, 9.0), "zh")
-    assert "历史仅 1 个周期，需要 8 个（可改用 window_days=14, period_days=7）。" in told
-    assert "yet: 1 period, 8 needed" in verdict(silent(), QuadrantRules(), found_of(1, 90, 28, 9.0))
+def test_periods_too_few_for_an_alarm_are_told_shortly_and_the_days_that_would_do_among_the_limits():
+    rules, two = QuadrantRules(), found_of(2, 90, 28, 9.0)
+    assert verdict(silent(), rules, two).endswith("; no alarm is possible yet: 2 of 8 periods needed.")
+    assert verdict(silent(), rules, two, "zh").endswith("；尚无法预警：需 8 个周期，现有 2 个。")
+    hint = "An alarm needs 8 periods; here are 2. window_days=14, period_days=7 would do."
+    assert shorter_periods(rules, two, "en") == hint
+    assert "现有 2 个；可改用 window_days=14, period_days=7。" in shorter_periods(rules, two, "zh")
+    assert "here is 1." in shorter_periods(rules, found_of(1, 90, 28, 9.0), "en")
+    assert shorter_periods(rules, found_of(8, 90, 28, 9.0), "en") == ""
 
 
 @pytest.mark.parametrize(("days", "is_enough"), [(62, False), (63, True)])
 def test_shorter_periods_are_proposed_only_where_the_data_reach(days, is_enough):
     # one window of so many days: 14 + 7 × 7 = 63 days hold eight periods of a week
-    told = verdict(silent(), QuadrantRules(window_days=days), found_of(1, days, 28, 9.0))
+    told = shorter_periods(QuadrantRules(window_days=days), found_of(1, days, 28, 9.0), "en")
     assert ("window_days=14" in told) is is_enough
-    assert "8 needed" in told
 
 
 def test_whoever_asked_for_short_periods_is_not_told_to():
     rules = QuadrantRules(window_days=14, period_days=7)
-    told = verdict(silent(), rules, found_of(5, 14, 7, 9.0))
-    assert "5 periods, 8 needed." in told
-    assert "window_days" not in told
+    assert verdict(silent(), rules, found_of(5, 14, 7, 9.0)).endswith("5 of 8 periods needed.")
+    assert shorter_periods(rules, found_of(5, 14, 7, 9.0), "en") == ""
 
 
 def test_so_many_periods_are_needed_and_no_more():
@@ -190,15 +203,124 @@ def test_a_quiet_shop_is_told_to_be_quiet():
     assert "no group lost more users than its history explains" in verdict(tables_of())
 
 
+# -- what rings now and what rang before ---------------------------------------------------------------------
+
+
+def heard(rows, lang="en"):
+    """Verdict, names of actions, sentences of current alerts: what is told as now."""
+    tables = tables_of(migration_alerts=rows)
+    current = [one.text for one in user_watch(tables, lang).alerts if one.is_current]
+    return verdict(tables, lang=lang), [one.name for one in actions(tables, lang=lang)], current
+
+
+def test_an_alarm_of_the_period_before_is_told_as_past():
+    rows = both(alerts(("high_high", 12.0, 70.0), **BEFORE), alerts())
+    told, names, current = heard(rows)
+    assert told == (
+        "“Best” are 20.0% of users and 80.0% of the paid amount. The period before (from 2026-06-15) rang: 40 in “Best” did "
+        "not come at all (40.0%, usual 30.0%); nothing since."
+    )
+    assert (names, current) == ([], [])
+    assert not user_watch(tables_of(migration_alerts=rows), "en").rings
+    chinese = heard(rows, "zh")[0]
+    assert chinese.endswith(
+        "。上一周期（自 2026-06-15 起）曾预警：“Best”40 名未访问（40.0%，通常 30.0%）；其后无异常。"
+    )
+    older = rows.assign(period_index=rows["period_index"].replace(10, 9))
+    assert heard(older)[0].endswith("paid amount; 1 earlier period rang, the last from 2026-06-15; nothing since.")
+    unknown = both(alerts(("high_high", 12.0, 70.0), **BEFORE), alerts(reason="few_users", p_value=np.nan))
+    assert heard(unknown)[0].endswith("; the last cannot be judged.")
+
+
+def test_the_newest_alarm_is_the_verdict_though_an_older_one_was_dearer():
+    rows = both(alerts(("high_high", 12.0, 700.0), **BEFORE), alerts(("low_high", 5.0, 20.0)))
+    told, names, current = heard(rows)
+    assert told.startswith("2026-06-22 to 2026-06-28: 40 of 100 users in “Rare” did not come")
+    assert "Best" not in told
+    assert names == ["call_leavers"]
+    assert current == [told]
+    findings = user_findings(tables_of(migration_alerts=rows), USUAL, found_of(), "en")[:2]
+    assert [("“Rare”" in one.text, one.name) for one in findings] == [(True, "alarm"), (False, "alarm")]
+
+
+def test_an_alarm_that_goes_on_says_since_when():
+    older = alerts(("high_high", 12.0, 700.0), **BEFORE)
+    rows = both(older, alerts(("high_high", 9.0, 50.0), since_date="2026-06-15"))
+    told, names, current = heard(rows)
+    assert told.endswith("40.0% where 30.0% are usual, rings since 2026-06-15; 50.00 at risk.")
+    assert (names, current) == (["call_leavers"], [told])
+    assert "，自 2026-06-15 起持续预警，涉及金额" in heard(rows, "zh")[0]
+    assert "since" not in heard(both(older, alerts(("high_high", 9.0, 50.0))))[0]
+
+
+def test_a_second_alarm_of_another_kind_says_its_own():
+    second = alerts(("high_low", 30.0, 0.0), is_watched=True, to_group="gone", to_name="Gone")
+    told = heard(both(alerts(("high_high", 12.0, 70.0)), second))[0]
+    assert "in “Best” did not come at all" in told
+    assert told.endswith(" Also, 40 in “Lookers” are gone (40.0%, usual 30.0%).")
+    chinese = heard(both(alerts(("high_high", 12.0, 70.0)), second), "zh")[0]
+    assert chinese.endswith("。同期“Lookers”40 名流失（40.0%，通常 30.0%）。")
+
+
+def test_leavers_are_told_by_what_they_did():
+    for kind, says, says_zh in (
+        ({}, "12 users of “Best” more than usual did not come at all;", "12 名未访问，"),
+        ({"to_group": "gone"}, "more than usual are gone;", "12 名流失，"),
+        ({"to_group": "low_low", "to_name": "Rest"}, "more than usual became “Rest”;", "12 名转为“Rest”，"),
+    ):
+        tables = tables_of(migration_alerts=alerts(("high_high", 12.0, 70.0), **kind))
+        assert says in actions(tables)[0].text
+        assert says_zh in actions(tables, lang="zh")[0].text
+
+
+def test_why_no_money_is_at_risk_is_told_as_it_is():
+    for amount, kind, says, says_zh in (
+        (math.nan, {}, "the data carry no money", "数据没有金额"),
+        (0.0, {}, "they paid nothing in the window before", "此前窗口内没有实付"),
+        (0.0, {"to_group": "low_low"}, "they paid no less than in the window before", "实付不少于此前窗口"),
+    ):
+        tables = tables_of(migration_alerts=alerts(("high_low", 12.0, amount), **kind))
+        (action,) = actions(tables)
+        assert action.amount is None
+        assert action.basis.endswith(says)
+        assert actions(tables, lang="zh")[0].basis.endswith(says_zh)
+        assert "nan" not in verdict(tables)
+
+
+@pytest.mark.parametrize(
+    ("dial", "says"), [(1.0, "at most 1 false alarm a month"), (0.25, "at most 0.25 false alarms")]
+)
+def test_the_dial_is_told_in_its_number(dial, says):
+    shop = SimpleNamespace(has=lambda *_: True, has_money=True)
+    found = found_of(2, 90, 28, 9.0)
+    found.reference, found.one_sided, found.unknown_count = 0, (), 0
+    notes = user_notes(shop, QuadrantRules(false_alarms_per_month=dial), found, tables_of(), "en")
+    assert any(says in one for one in notes)
+    assert "An alarm needs 8 periods; here are 2. window_days=14, period_days=7 would do." in notes
+
+
+@pytest.mark.parametrize(
+    ("lang", "headers"),
+    [
+        ("en", ["Group", "Users, 14\xa0d", "Share", "Change, 1\xa0d", "Paid, 14\xa0d", "Per user"]),
+        ("zh", ["群体", "用户 14\xa0天", "占比", "变化 1\xa0天", "实付 14\xa0天", "人均"]),
+    ],
+)
+def test_the_first_table_says_of_which_days_it_is(lang, headers):
+    rules = QuadrantRules(window_days=14, period_days=1)
+    table = user_headline(tables_of(), rules, found_of(y_line=9.0), lang, has_money=True).table
+    assert table.columns.tolist() == headers
+
+
 # -- who is due, who is overdue ------------------------------------------------------------------------------
 
 
-def moments(overdue, return_share=0.4, more=0.0):
+def moments(overdue, returns=2.0, more=0.0):
     return pd.DataFrame(
         {
             "buyer_group": ["more", "(all)"],
             "overdue_count": [more, overdue],
-            "return_share": return_share,
+            "overdue_expected_returns": [0.0, returns],
             "contact_until_day": 16.0,
             "horizon_days": 90,
             "median_day": math.nan,
@@ -213,7 +335,8 @@ def buyers(paid=500.0):
 
 
 def contacts(*counts):
-    return pd.DataFrame({"quadrant": QUADRANTS, "buyer_group": "(all)", "contact_count": counts})
+    table = pd.DataFrame({"quadrant": QUADRANTS, "buyer_group": "(all)", "contact_count": counts})
+    return table.assign(contact_expected_returns=table["contact_count"] * 0.4)
 
 
 def only(found, name):
@@ -221,19 +344,18 @@ def only(found, name):
 
 
 def test_overdue_buyers_are_worth_what_as_many_usually_still_pay():
-    # of 100 buyers 40 come back, 20 of them by the median day: 20 of the 80 left do, a quarter; 8 × ¼ × 50 = 100
+    # 2 of the 8 usually still buy, an average order is 500 / 10 = 50
     tables = tables_of(next_purchase=moments(8.0, more=3.0), buyers=buyers())
     (action,) = only(actions(tables), "contact_overdue")
     assert action.amount == pytest.approx(100)
     assert action.evidence == "descriptive"
     assert "8 former buyers past the days" in action.text
     assert "first the 3 with three purchases or more" in action.text
-    assert "from day 16 to day 90 (25.0%)" in action.basis
-    assert "50.00" in action.basis
+    assert action.basis == "about 2 usually still buy by day 90, an average order (50.00) each; not what a message adds"
     assert action.cell.column == "overdue_count"
     (chinese,) = only(actions(tables, lang="zh"), "contact_overdue")
     assert "8 名" in chinese.text
-    assert "25.0%" in chinese.basis
+    assert chinese.basis == "通常仍有约 2 名在第 90 天前复购，每人一笔平均订单（50.00）；并非触达带来的增量"
 
 
 def test_one_overdue_buyer_none_and_unknown():
@@ -252,10 +374,13 @@ def test_overdue_buyers_without_money_are_called_all_the_same(shop):
 
 
 def test_those_due_of_all_valuable_groups_are_one_action():
-    # 5 of 20 users who paid 2,000, and 2 of 10 who paid 500
-    (action,) = actions(tables_of(contacts=contacts(5, 7, 2, 0)))
+    # 0.4 × (5 + 2) usually still buy, for the same 50 each as those overdue
+    shop = {"contacts": contacts(5, 7, 2, 0), "buyers": buyers(), "next_purchase": moments(0.0)}
+    (action,) = actions(tables_of(**shop))
     assert action.text.startswith("Contact 5 of “Best” and 2 of “Rare”, in the days")
-    assert action.amount == pytest.approx(5 * 100 + 2 * 50)
+    assert action.amount == pytest.approx(2.8 * 50)
+    assert action.basis.startswith("about 3 usually still buy by day 90, an average order (50.00) each")
+    assert actions(tables_of(**shop | {"buyers": buyers(math.nan)}))[0].amount is None
     turned = QuadrantRules(x_metric="paid_amount", y_metric="visit_days")
     assert actions(tables_of(contacts=contacts(5, 7, 2, 0)), turned)[0].text.startswith(
         "Contact 5 of “Best” and 7 of “Lookers”"
@@ -326,14 +451,21 @@ def test_more_buyers_are_no_money():
     assert any("times the users addressed: 32 (4 to 60); address the control too." in one for one in told)
 
 
+def test_an_audience_is_of_the_whole_shop_though_users_were_chosen():
+    tables = of_results(result("go_on"))
+    for lang, says in (("en", "; of the whole shop, not of the users chosen"), ("zh", "；口径为全店，而非所选用户")):
+        (part,) = user_actions(tables, USUAL, found_of(), lang, has_chosen_users=True)
+        assert part.basis == actions(tables, lang=lang)[0].basis + says
+
+
 def test_at_most_three_by_money_then_by_urgency():
     due = {"contacts": contacts(5, 0, 0, 0), "next_purchase": moments(8.0), "buyers": buyers()}
     tables = of_results(result("wait"), result("go_on"), **due)
     assert [one.name for one in actions(tables)] == ["contact_due", "contact_overdue", "audience_go_on"]
-    dear = due | {
-        "buyers": buyers(50_000.0)
-    }  # an average order of 5,000: 8 × ¼ × 5,000 is more than what those due paid
-    assert [one.name for one in actions(of_results(**dear))] == ["contact_overdue", "contact_due"]
+    more = due | {"next_purchase": moments(8.0, 2.1)}  # 2.1 returns of those overdue, 2 of those due
+    assert [one.name for one in actions(tables_of(**more))] == ["contact_overdue", "contact_due"]
+    fewer = due | {"next_purchase": moments(8.0, 1.9)}
+    assert [one.name for one in actions(tables_of(**fewer))] == ["contact_due", "contact_overdue"]
     # what was measured stands before what is only described, though it is less
     tables = of_results(result("roll_out", total_estimate=9.0), **due)
     assert [one.name for one in actions(tables)] == ["audience_roll_out", "contact_due", "contact_overdue"]
@@ -341,13 +473,50 @@ def test_at_most_three_by_money_then_by_urgency():
     rings = alerts(("high_high", 12.0, 70.0))
     found = actions(tables | {"migration_alerts": rings})
     assert [one.name for one in found] == ["call_leavers", "audience_roll_out"]
-    assert "12 users of “Best” more than usual are lost" in found[0].text
-    (one,) = actions(tables_of(migration_alerts=alerts(("high_low", 1.0, 0.0))))
-    assert "1 user of “Lookers” more than usual is lost" in one.text
+    assert "12 users of “Best” more than usual did not come at all" in found[0].text
+    past = tables | {"migration_alerts": both(alerts(("high_high", 12.0, 70.0), **BEFORE), alerts())}
+    assert [one.name for one in actions(past)] == ["audience_roll_out", "contact_due"]  # the verdict tells it at length
+    (one,) = actions(tables_of(migration_alerts=alerts(("high_low", 1.0, 0.0), to_group="gone")))
+    assert "1 user of “Lookers” more than usual is gone" in one.text
     assert one.amount is None
 
 
 # -- sentences -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dimension", "value", "en", "zh"),
+    [
+        (
+            "category",
+            "toys",
+            "30.0% of its buyers bought most often in the category toys, ",
+            "的买家中，最常购买品类 toys 的占",
+        ),
+        ("channel", "mail", "30.0% came by the channel mail, ", "中，来自渠道 mail 的占"),
+        ("age_group", "18-24", "30.0% are of the age group 18-24, ", "中，年龄段为 18-24 的占"),
+        ("gender", "f", "30.0% are of the gender f, ", "中，性别为 f 的占"),
+        ("region", "North", "30.0% are of the region North, ", "中，地区为 North 的占"),
+        ("device", "web", "30.0% use the device web, ", "中，使用设备 web 的占"),
+        ("coupon_use", "yes", "30.0% of its buyers used a coupon, ", "的买家中，使用过优惠券的占"),
+        ("coupon_use", "no", "30.0% of its buyers used no coupon, ", "的买家中，未使用优惠券的占"),
+        ("shoe_size", "42", "30.0% have shoe size 42, ", "中，shoe size为 42 的占"),
+    ],
+)
+def test_what_marks_a_group_is_a_sentence(dimension, value, en, zh):
+    row = {"dimension": dimension, "value": value, "user_share": 0.3, "rest_share": 0.2}
+    assert marked("Best", row, "en") == f"Best: {en}against 20.0% of the others"
+    assert marked("Best", row, "zh") == f"Best{zh} 30.0%，其他群体为 20.0%"
+
+
+def test_a_mark_is_told_with_how_much_more_or_fewer():
+    rows = pd.DataFrame({"quadrant": ["high_high", "low_low"], "dimension": "channel", "value": "mail"}).assign(
+        user_share=[0.3, 0.1], rest_share=0.2, difference=[0.1, -0.1], is_different=True
+    )
+    rows = rows.assign(ci_lower=[0.05, -0.15], ci_upper=[0.15, -0.05])
+    found = sentences(tables_of(quadrant_profile=rows))
+    assert found["profile_high_high"].text.endswith("20.0% of the others (more by 5.0%–15.0%).")
+    assert found["profile_low_low"].text.endswith("(fewer by 5.0%–15.0%).")
 
 
 def sentences(tables, lang="en"):

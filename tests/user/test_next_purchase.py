@@ -144,7 +144,8 @@ def test_days_of_the_next_purchase_equal_a_loop(shop, spells):
     found = read_next_purchase(shop, period, read_purchases(shop, period), horizon_days=40)
     table = found.next_purchase.set_index("buyer_group")
     last = spells.groupby("user_id").agg(number=("number", "max"), since=("watched", "min"))
-    totals = np.zeros(len(PHASES))
+    totals, calls = np.zeros(len(PHASES)), np.zeros(2)
+    called = ["contact_expected_returns", "overdue_expected_returns"]
     for group in (*GROUPS, ALL):
         own, row = of(spells, group), table.loc[group]
         back = np.floor(own["after"].clip(upper=1e6)) < np.floor(own["watched"])
@@ -166,8 +167,15 @@ def test_days_of_the_next_purchase_equal_a_loop(shop, spells):
             assert row[[f"{one}_count" for one in PHASES]].tolist() == counts.tolist()
             assert row["user_count"] == len(since)
             totals += counts
+            expected = np.zeros(2)
+            for days in np.floor(since[(since >= start) & (since < 40)]):
+                come = 1 - np.append(other.surv_prob, np.nan)[np.searchsorted(other.surv_times, [days, 40]) - 1]
+                expected[int(days >= end)] += (come[1] - come[0]) / (1 - come[0])
+            assert row[called].tolist() == pytest.approx(expected.tolist())
+            calls += expected
     assert table.loc[ALL, [f"{one}_count" for one in PHASES]].tolist() == totals.tolist()
     assert table.loc[ALL, "user_count"] == len(last)
+    assert table.loc[ALL, called].tolist() == pytest.approx(calls.tolist())
 
 
 def test_who_is_due_by_quadrant(shop):
@@ -183,6 +191,10 @@ def test_who_is_due_by_quadrant(shop):
     ]
     whole = counts["buyer_group"] == ALL
     assert counts.loc[whole, "user_count"].sum() == len(shop.collect(members))
+    for name in ("contact_expected_returns", "overdue_expected_returns"):
+        parts, sums = counts[~whole].groupby("quadrant")[name].sum(), counts.loc[whole, name]
+        assert parts.tolist() == pytest.approx(sums.tolist())
+        assert 0 < sums.sum() < found.next_purchase.set_index("buyer_group").loc[ALL, name]
     assert (
         counts[~whole].groupby("quadrant")["contact_count"].sum().tolist()
         == counts.loc[whole, "contact_count"].tolist()
@@ -224,6 +236,7 @@ def test_too_few_say_nothing(tmp_path):
     assert table["reason"].tolist() == ["few_users"] * 4
     assert table["user_count"].tolist() == [2, 0, 0, 2]
     assert table["contact_count"].isna()[[0, 3]].all()
+    assert table[["contact_expected_returns", "overdue_expected_returns"]].isna().loc[[0, 3]].all(axis=None)
     assert table["return_share"].isna().all()
     buyers = read_buyers(shop, period, bought)
     assert buyers["next_purchase_rate_30"].isna().all()

@@ -43,8 +43,8 @@ def test_an_old_alarm_is_told_as_past(analysed):
 
 def test_one_period_is_said_to_be_one(analysed):
     found = analysed(segment_users, end_date="2026-06-10")
-    assert "no alarm is possible yet: 1 period, 8 needed (window_days=14" in found.headline.verdict
-    assert found.headline.table["Change"].tolist() == ["–"] * 4
+    assert "no alarm is possible yet: 1 of 8 periods needed." in found.headline.verdict
+    assert found.headline.table["Change, 28\xa0d"].tolist() == ["–"] * 4
     assert found.tables["migration_alerts"].empty
 
 
@@ -71,7 +71,7 @@ def test_a_shop_without_orders_has_groups_and_says_what_is_missing(clicks):
     found = segment_users(shop, **asked)
     assert found.tables["quadrants"]["user_count"].sum() > 0
     assert found.tables["next_purchase"].empty
-    assert "no alarm is possible yet: 3 periods, 8 needed." in found.headline.verdict
+    assert "no alarm is possible yet: 3 of 8 periods needed." in found.headline.verdict
 
 
 def test_groups_too_small_to_judge_are_said_to_be_so(clicks):
@@ -83,14 +83,18 @@ def test_groups_too_small_to_judge_are_said_to_be_so(clicks):
 def test_the_defaults_on_short_data_say_what_would_ring(analysed):
     """118 days hold two windows of 90 days, and 15 of 14."""
     found = analysed(segment_users)
-    assert "2 periods, 8 needed (window_days=14, period_days=7 would do)" in found.headline.verdict
-    assert "needed" not in analysed(segments_of_weeks).headline.verdict
+    assert found.headline.verdict.endswith("2 of 8 periods needed.")
+    hint = "An alarm needs 8 periods; here are 2. window_days=14, period_days=7 would do."
+    assert hint in found.notes
+    weekly = analysed(segments_of_weeks)
+    assert "needed" not in weekly.headline.verdict
+    assert not [one for one in weekly.notes if "would do" in one]
 
 
 def test_the_hint_to_split_by_value_does_what_it_says(tmp_path):
     shop, weeks = visits_and_orders(1, 28, tmp_path / "shop"), {"window_days": 7, "period_days": 7}
     found = segment_users(shop, **weeks)
-    last = found.tables["quadrants"].tail(4)
+    last = found.tables["quadrants"].head(4)
     buyers = last[last["quadrant"].isin(["high_high", "low_high"])]
     mean = buyers["paid_amount"].sum() / buyers["user_count"].sum()
     assert (found.tables["quadrants"]["y_threshold"] == 0).all()
@@ -100,7 +104,7 @@ def test_the_hint_to_split_by_value_does_what_it_says(tmp_path):
     assert any("The line of paid amount is 0: high is whoever has any" in one for one in found.notes)
     split = segment_users(shop, **weeks, threshold=[float(hint[1]), float(hint[2])])
     assert "threshold" not in split.headline.verdict + "".join(split.notes)
-    assert (split.tables["quadrants"].tail(4)["paid_amount"] > 0).all()
+    assert (split.tables["quadrants"].head(4)["paid_amount"] > 0).all()
     buying = segment_users(shop, **weeks, include_users_without_orders=False)
     assert buying.tables["quadrants"]["y_threshold"].min() > 0
     assert "threshold" not in buying.headline.verdict
@@ -112,7 +116,7 @@ def test_groups_of_a_line_at_0_are_named_for_who_bought(analysed):
         ("zh", ["高频已购", "高频未购", "低频已购", "低频未购"]),
     ):
         found = analysed(segments_of_weeks, lang)
-        assert found.tables["quadrants"]["name"].tail(4).tolist() == expected
+        assert found.tables["quadrants"]["name"].head(4).tolist() == expected
         assert expected[0] in found.headline.verdict
         assert set(found.tables["migration"]["from_name"]) >= set(expected)
     (advice,) = [one.text for one in analysed(segments_of_weeks).findings if one.name == "group_low_low"]
@@ -124,10 +128,16 @@ def test_groups_of_a_line_at_0_are_named_for_who_bought(analysed):
 def test_a_manager_sees_the_columns_that_matter_and_the_file_has_all(analysed):
     table = analysed(segments_of_weeks).tables["quadrants"]
     shown = columns_shown(table, "quadrants")
-    assert shown[:6] == ["start_date", "end_date", "name", "user_count", "user_count_change", "user_share"]
+    assert shown[:5] == ["name", "end_date", "user_count", "user_count_change", "user_share"]
     assert {"paid_amount", "amount_share", "paid_amount_per_user", "stopped_share"} <= set(shown)
     assert not {"period_index", "quadrant", "x_threshold", "y_threshold", "x_metric", "y_metric"} & set(shown)
-    assert {"period_index", "quadrant", "x_threshold", "y_metric"} <= set(table.columns)
+    assert {"period_index", "quadrant", "start_date", "x_threshold", "y_metric"} <= set(table.columns)
+    moves = analysed(segments_of_weeks).tables["migration"]
+    assert columns_shown(moves, "migration")[:4] == ["from_name", "to_name", "user_count", "row_share"]
+    assert {"from_group", "to_group", "start_date"} <= set(moves.columns)
+    for newest_first in (table, moves):
+        assert newest_first["period_index"].is_monotonic_decreasing
+        assert newest_first["period_index"].nunique() > 2
 
 
 def test_overdue_buyers_are_those_of_the_table(analysed):
@@ -136,6 +146,75 @@ def test_overdue_buyers_are_those_of_the_table(analysed):
     table = found.tables["next_purchase"].set_index("buyer_group")
     assert f"{table['overdue_count']['(all)']:,.0f} former buyers" in action.text
     assert found.tables["contacts"]["overdue_count"].sum() / 2 <= table["overdue_count"]["(all)"]  # once by (all)
+
+
+def purchases_of(folder):
+    """Days of purchases by user from the file of orders: one a local day of Shanghai, the first of it."""
+    orders = pd.read_parquet(folder / "orders.parquet").dropna(subset="paid_at").sort_values("paid_at")
+    day = orders["paid_at"].dt.tz_convert("Asia/Shanghai").dt.date
+    return orders, orders.assign(day=day).drop_duplicates(["user_id", "day"])
+
+
+def test_what_those_due_and_overdue_are_worth_is_recounted_from_the_files(analysed, sample_folder):
+    """Kaplan-Meier by number of purchases, the days since each buyer's own last one, an average order: all in pandas."""
+    found = analysed(segments_of_weeks)
+    orders, bought = purchases_of(sample_folder)
+    end = pd.Timestamp(found.period.data_end_ms, unit="ms", tz="UTC")
+    number = bought.groupby("user_id").cumcount().add(1).clip(upper=3)
+    after = bought.groupby("user_id")["paid_at"].shift(-1)
+    spells = pd.DataFrame(
+        {
+            "number": number,
+            "is_last": after.isna(),
+            "days": (after.fillna(end) - bought["paid_at"]) // pd.Timedelta(days=1),
+            "user_id": bought["user_id"],
+        }
+    )
+    # back on the day on which the data end is not known to be back by its end
+    watched = (end - bought["paid_at"]) // pd.Timedelta(days=1)
+    spells["is_back"] = ~spells["is_last"] & (spells["days"] < watched)
+    returns = {"contact": {}, "overdue": {}}
+    table = found.tables["next_purchase"].set_index("buyer_group")
+    for group, own in spells.groupby("number"):
+        row = table.loc[["once", "twice", "more"][group - 1]]
+        assert pd.isna(row["reason"])  # judged by its own days
+        horizon, survival = int(row["horizon_days"]), [1.0]
+        for day in range(horizon):
+            at_risk = (own["is_back"] & (own["days"] >= day)) | (~own["is_back"] & (own["days"] > day))
+            survival.append(survival[-1] * (1 - (own["is_back"] & (own["days"] == day)).sum() / at_risk.sum()))
+        last = own[own["is_last"]].set_index("user_id")["days"]
+        span = {
+            "contact": (row["contact_from_day"], row["contact_until_day"]),
+            "overdue": (row["contact_until_day"], horizon),
+        }
+        for phase, (start, until) in span.items():
+            chosen = last[(last >= start) & (last < until)]
+            assert len(chosen) == row[f"{phase}_count"]
+            returns[phase] |= {user: 1 - survival[horizon] / survival[day] for user, day in chosen.items()}
+    paid = orders["gross_amount"] - orders["coupon_discount_amount"] - orders["other_discount_amount"]
+    order = paid.sum() / len(orders)
+    worth = {one.name: one.amount for one in found.headline.actions}
+    assert worth["contact_overdue"] == pytest.approx(sum(returns["overdue"].values()) * order, rel=1e-9)
+    assert table.loc["(all)", "contact_expected_returns"] == pytest.approx(sum(returns["contact"].values()), rel=1e-9)
+    whole = found.tables["contacts"].query("buyer_group == '(all)'").set_index("quadrant")
+    due = whole.loc[["high_high", "low_high"], "contact_expected_returns"].sum()
+    assert worth["contact_due"] == pytest.approx(due * order, rel=1e-9)
+
+
+def test_a_report_that_begins_after_the_data_or_ends_before_them_says_so(sample):
+    with pytest.raises(ParameterError) as told:
+        segment_users(sample, start_date="2027-01-01", **WEEKS)
+    assert str(told.value) == (
+        "start_date 2027-01-01: the report begins after the data end; they reach from 2026-03-01 to 2026-06-28. Allowed: up to "
+        "2026-06-22, so that one period of 7 days lies in the report."
+    )
+    segment_users(sample, start_date="2026-06-22", **WEEKS)  # what is allowed is
+    with pytest.raises(ParameterError, match=r"is longer than the report: 6 days.*start_date up to 2026-06-22"):
+        segment_users(sample, start_date="2026-06-23", **WEEKS)
+    with pytest.raises(
+        ParameterError, match="end_date 2026-02-01: the report ends before the data begin; they reach from"
+    ):
+        segment_users(sample, end_date="2026-02-01", **WEEKS)
 
 
 def test_users_who_differ_by_chance_are_said_not_to_differ(analysed):

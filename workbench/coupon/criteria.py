@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from workbench.stats.intervals import MINIMUM_EFFECTIVE, MINIMUM_ENTROPY
@@ -79,13 +80,15 @@ def _subsidy(card: pd.DataFrame, limit: float, buyers: pd.Series) -> pd.Series:
 
 def _against_others(card: pd.DataFrame, column: str, upper: str, is_enough: pd.Series) -> pd.Series:
     """Pass, fail or unknown, each level by itself; a number without spread is its own interval."""
-    words = pd.Series("unknown", index=card.index)
-    known = card[column].notna() & is_enough
-    highest = card[upper].fillna(card[column])
-    for _, mine in card[known].groupby("level"):
+    words = ["unknown"] * len(card)
+    known = (card[column].notna() & is_enough).to_numpy()
+    values = card[column].to_numpy(dtype=float)
+    highest = card[upper].fillna(card[column]).to_numpy(dtype=float)
+    for level in card["level"].unique():
+        mine = np.flatnonzero(known & (card["level"] == level).to_numpy())
         if len(mine) <= LEAST_OTHERS:
             continue
-        for place in mine.index:
-            others = mine[column].drop(place).median()
+        for number, place in enumerate(mine):
+            others = np.median(values[np.delete(mine, number)])
             words[place] = "fail" if highest[place] < CLEARLY_BELOW * others else "pass"
-    return words
+    return pd.Series(words, index=card.index)

@@ -1,6 +1,7 @@
 """Does a coupon earn more than it costs? The scorecard, randomized evidence, money, and a decision for each."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -13,7 +14,7 @@ from workbench.coupon.findings import coupon_findings, coupon_headline
 from workbench.coupon.repurchase import coupon_repurchase
 from workbench.coupon.scorecard import coupon_scorecard, coupon_tables
 from workbench.experiment.findings import experiment_findings
-from workbench.experiment.plan import OUTCOMES, make_rules
+from workbench.experiment.plan import OUTCOMES, ReadoutRules, make_rules
 from workbench.language import Language, format_rate, say
 from workbench.metrics.coupons import buyer_exits
 from workbench.parameters import check_days, check_rate
@@ -21,6 +22,8 @@ from workbench.source.shop import Shop
 from workbench.stats.intervals import MINIMUM_EFFECTIVE
 from workbench.stats.multiplicity import Method
 
+NEEDED = ("coupon_evaluation", "orders", "coupon_grants")
+"""The question, and the tables without which it has no answer."""
 CURVE_DAYS = 90
 """How far the curve of repurchase reaches where no window was asked for."""
 _REASONS = {
@@ -98,10 +101,9 @@ def evaluate_coupons(
         If an argument or the data cannot be used.
     """
     shop = shop.only(only_users)
-    check_rate("confidence_level", confidence_level)
-    check_rate("subsidy_limit", subsidy_limit)
-    check_days("repurchase_days", repurchase_days)
-    rules = make_rules(
+    rules = read_rules(
+        subsidy_limit=subsidy_limit,
+        repurchase_days=repurchase_days,
         control_variant=control_variant,
         outcomes=outcomes,
         outcome_days=outcome_days,
@@ -111,7 +113,7 @@ def evaluate_coupons(
         multiple_testing=multiple_testing,
         confidence_level=confidence_level,
     )
-    shop.require("coupon_evaluation", "orders", "coupon_grants")
+    shop.require(*NEEDED)
     period = shop.period(start_date, end_date, timezone)
     tables = coupon_tables(shop, period, coupon_ids, margin_rate)
     exits = shop.collect(buyer_exits(tables.by_level, period, repurchase_days))
@@ -138,6 +140,22 @@ def evaluate_coupons(
         notes=(*_notes(shop, lang, card), *evidence_notes(shop, evidence, rules, lang)),
         flags=shop.flags(period, lang, has_orders=not (card["coupon_reason"] == "no_orders").any()),
     )
+
+
+def read_rules(
+    *, confidence_level: float, subsidy_limit: float, repurchase_days: Sequence[int], **of_experiments: Any
+) -> ReadoutRules:
+    """Check the arguments of ``evaluate_coupons``; those of experiments become the rules of a read-out.
+
+    Raises
+    ------
+    ParameterError
+        If one of them cannot be used.
+    """
+    check_rate("confidence_level", confidence_level)
+    check_rate("subsidy_limit", subsidy_limit)
+    check_days("repurchase_days", repurchase_days)
+    return make_rules(confidence_level=confidence_level, **of_experiments)
 
 
 def _notes(shop: Shop, lang: Language, card: pd.DataFrame) -> tuple[str, ...]:

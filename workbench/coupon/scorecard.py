@@ -1,6 +1,6 @@
 """One row per coupon, per kind, and for all: who gets and uses it, what it takes off, what it sells, who comes back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import ibis
@@ -95,10 +95,11 @@ def coupon_tables(
     ParameterError
         If ``coupon_ids`` is empty, names one twice, or names one that the shop does not have.
     """
-    paid, names = paid_orders(shop.orders, margin_rate), _names(shop)
+    paid, names = paid_orders(shop.orders, margin_rate), coupon_names(shop)
     grants = shop.coupon_grants.mutate(coupon_id=_.coupon_id.cast("string").fill_null(UNKNOWN))
     if coupon_ids is not None:
-        chosen = _checked_ids(shop, grants, names, coupon_ids)
+        granted = shop.collect(grants.select("coupon_id").distinct())["coupon_id"]
+        chosen = checked_ids(shop.name, granted, names, coupon_ids)
         grants, names = grants.filter(grants.coupon_id.isin(chosen)), names[names.index.isin(chosen)]
     coupons = metrics.described_coupons(shop.coupons) if shop.has("coupons") else None
     once = shop.hold("coupon_orders", metrics.coupon_orders(grants, paid, coupons))
@@ -110,25 +111,26 @@ def coupon_tables(
     return CouponTables(shop, period, paid, grants, coupons, used, is_stacked, names, has_cost)
 
 
-def _checked_ids(shop: Shop, grants: ir.Table, names: pd.DataFrame, coupon_ids: Sequence[str]) -> list[str]:
+def checked_ids(shop_name: str, granted: Iterable[str], names: pd.DataFrame, coupon_ids: Sequence[str]) -> list[str]:
+    """The ids asked for, each a coupon of the shop: one that was granted, or one of ``names``."""
     wanted = [str(one) for one in ([coupon_ids] if isinstance(coupon_ids, str) else coupon_ids)]
     if not wanted:
         raise ParameterError("coupon_ids is empty; name at least one coupon, or null for all.")
     if len(set(wanted)) < len(wanted):
         raise ParameterError(f"coupon_ids: {', '.join(wanted)} names one twice.")
-    known = sorted({*names.index, *shop.collect(grants.select("coupon_id").distinct())["coupon_id"]})
+    known = sorted({*names.index, *granted})
     by_name = {str(name): one for one, name in names["coupon_name"].items() if name}
     for one in wanted:
         if one not in known:
             hint = f', did you mean "{by_name[one]}"?' if one in by_name else nearest(one, known, ".")
             more = f" and {len(known) - 12} more" if len(known) > 12 else ""
             raise ParameterError(
-                f'coupon_ids: "{one}" is not a coupon of {shop.name}{hint} There are {", ".join(known[:12])}{more}.'
+                f'coupon_ids: "{one}" is not a coupon of {shop_name}{hint} There are {", ".join(known[:12])}{more}.'
             )
     return wanted
 
 
-def _names(shop: Shop) -> pd.DataFrame:
+def coupon_names(shop: Shop) -> pd.DataFrame:
     """Name and kind of each coupon by its id as text."""
     if not shop.has("coupons"):
         return pd.DataFrame({"coupon_name": [], "coupon_kind": []}, dtype=object, index=pd.Index([], dtype=object))
@@ -159,18 +161,96 @@ def coupon_scorecard(
     pandas.DataFrame
         Coupons by redeemed_count, then kinds by redeemed_count, then all together; columns as in the glossary.
     """
+    return scorecard_of(tables, collect_sums(tables, exits), days, limit, confidence_level)
+
+
+@dataclass(frozen=True)
+class CardSums:
+    """What the scorecard of some users is made from.
+
+    Attributes
+    ----------
+    totals
+        order_count, paid_amount and gross_amount of all orders paid in the period.
+    grants
+        Collected ``metrics.coupons.grant_counts``, with ``grant_squares``, which adds up to that of ``holder_squares``.
+    waits, orders, exits
+        Collected ``time_to_use``, ``order_sums`` and ``buyer_exits``.
+    categories
+        Collected ``category_amounts``: by level, or by coupon where an order has only one; None where the source has no
+        categories.
+    category_count
+        Categories that could have been bought.
+    active
+        Collected ``active_days``; None where the source has no events.
+    """
+
+    totals: pd.Series
+    grants: pd.DataFrame
+    waits: pd.DataFrame
+    orders: pd.DataFrame
+    exits: pd.DataFrame
+    categories: pd.DataFrame | None
+    category_count: int
+    active: pd.DataFrame | None
+
+
+def collect_sums(tables: CouponTables, exits: pd.DataFrame) -> CardSums:
+    """Ask the engine for what ``scorecard_of`` needs; ``exits`` as in ``coupon_scorecard``."""
     shop, period = tables.shop, tables.period
-    inside = paid_in_period(tables.paid, period)
-    totals = shop.collect(
-        inside.aggregate(
-            order_count=inside.count(), paid_amount=inside.paid_amount.sum(), gross_amount=inside.gross_amount.sum()
-        )
-    ).iloc[0]
-    grants = _grants_by_level(tables)
-    sums = shop.collect(metrics.order_sums(tables.by_level, period))
+    grants = shop.collect(metrics.grant_counts(tables.grants, tables.used, period))
+    squares = shop.collect(metrics.holder_squares(tables.grants, period)).set_index("coupon_id")
+    is_first = ~grants["coupon_id"].duplicated()  # a coupon's squares stand on one of its rows
+    grants["grant_squares"] = grants["coupon_id"].map(squares["grant_squares"]).where(is_first, 0)
+    categories, category_count, active = None, 0, None
+    if (lines := categorised(shop)) is not None:
+        categories = shop.collect(metrics.category_amounts(by_category(tables), lines, period))
+        offered = shop.products if shop.has("products", "category") else lines
+        category_count = int(shop.collect(offered.aggregate(count=_.category.nunique()))["count"].item())
+    if shop.has("events"):
+        active = shop.collect(metrics.active_days(tables.by_level, shop.events, period, ACTIVE_WINDOW))
+    return CardSums(
+        totals=shop.collect(_totals(paid_in_period(tables.paid, period))).iloc[0],
+        grants=grants,
+        waits=shop.collect(metrics.time_to_use(tables.grants, tables.used, tables.coupons, period)),
+        orders=shop.collect(metrics.order_sums(tables.by_level, period)),
+        exits=exits,
+        categories=categories,
+        category_count=category_count,
+        active=active,
+    )
+
+
+def _totals(orders: ir.Table) -> ir.Table:
+    return orders.aggregate(
+        order_count=orders.count(), paid_amount=orders.paid_amount.sum(), gross_amount=orders.gross_amount.sum()
+    )
+
+
+def categorised(shop: Shop) -> ir.Table | None:
+    """Order lines with a category each; None where the source has no lines or no categories."""
+    products = shop.products if shop.has("products", "category") else None
+    if not shop.has("order_lines") or not (shop.has("order_lines", "category") or products is not None):
+        return None
+    return metrics.categorised_lines(shop.order_lines, products)
+
+
+def by_category(tables: CouponTables) -> ir.Table:
+    """Orders whose categories are asked for: each has one coupon, so that kinds and all are sums, or all levels."""
+    if tables.is_stacked:
+        return tables.by_level
+    return tables.used.mutate(level=ibis.literal("coupon"), group_id=tables.used.coupon_id)
+
+
+def scorecard_of(
+    tables: CouponTables, found: CardSums, days: Sequence[int], limit: float, confidence_level: float
+) -> pd.DataFrame:
+    """The scorecard of the users whose sums these are; arguments and table as in ``coupon_scorecard``."""
+    grants, sums, totals = _at_all_levels(tables, found.grants), found.orders, found.totals
     card = pd.DataFrame(index=_rows(tables, grants, sums))
-    card = card.join(_grant_columns(tables, grants, confidence_level))
-    counts = exits.groupby(_KEY).sum(numeric_only=True)
+    holders = _effective_holders(grants)
+    card = card.join(_grant_columns(grants, holders, found.waits, confidence_level))
+    counts = found.exits.groupby(_KEY).sum(numeric_only=True)
     effective = _effective(sums, counts)
     card = card.join(_order_columns(sums, counts, effective["buyers"], totals, confidence_level))
     filled = ["granted_count", "redeemed_count", *_SUMS, "buyer_count", "new_buyer_count"]
@@ -180,16 +260,16 @@ def coupon_scorecard(
         card[share] = card[share].fillna(0.0 if known and known == known else np.nan)
     effective, counts = effective.reindex(card.index), counts.reindex(card.index)
     card.loc[(card["order_count"] > 0) & (effective["amount_count"] == 0), _MONEY] = np.nan
-    card = card.join(_category_columns(tables, effective["buyers"], confidence_level))
+    card = card.join(_category_columns(tables, found, effective["buyers"], confidence_level))
     card = card.join(repurchase_columns(counts.astype(float), days, confidence_level))
-    card = card.join(_active_columns(tables))
+    card = card.join(_active_columns(found.active))
     card["coupon_reason"] = _reasons(card, effective)
     _blank_unknown(card, tables, totals)
     card = card.reset_index()
     eligible = f"repurchase_rate_{shown_window(days)}_eligible_count"
     enough = pd.DataFrame(
         {
-            "holders": _effective_holders(grants).reindex(pd.MultiIndex.from_frame(card[_KEY])).to_numpy(),
+            "holders": holders.reindex(pd.MultiIndex.from_frame(card[_KEY])).to_numpy(),
             "buyers": effective["buyers"].to_numpy(),
             "eligible": card.get(eligible, np.nan),
         }
@@ -205,15 +285,6 @@ def _rows(tables: CouponTables, grants: pd.DataFrame, sums: pd.DataFrame) -> pd.
     total = pd.DataFrame({"level": ["all"], "group_id": [ALL_COUPONS]})
     found = pd.concat([coupons, described, grants[_KEY], sums[_KEY], total], ignore_index=True)
     return pd.MultiIndex.from_frame(found.astype(str).drop_duplicates())
-
-
-def _grants_by_level(tables: CouponTables) -> pd.DataFrame:
-    """Counts of grants by level, group and bucket; a grant is of one coupon, so kinds and all are sums."""
-    found = tables.shop.collect(metrics.grant_counts(tables.grants, tables.used, tables.period))
-    squares = tables.shop.collect(metrics.holder_squares(tables.grants, tables.period)).set_index("coupon_id")
-    is_first = ~found["coupon_id"].duplicated()  # a coupon's squares stand on one of its rows
-    found["grant_squares"] = found["coupon_id"].map(squares["grant_squares"]).where(is_first, 0)
-    return _at_all_levels(tables, found)
 
 
 def _at_all_levels(tables: CouponTables, found: pd.DataFrame) -> pd.DataFrame:
@@ -234,7 +305,9 @@ def _effective_holders(grants: pd.DataFrame) -> pd.Series:
     return pd.Series(effective_counts(given, roots**2), index=given.index)
 
 
-def _grant_columns(tables: CouponTables, grants: pd.DataFrame, confidence_level: float) -> pd.DataFrame:
+def _grant_columns(
+    grants: pd.DataFrame, holders: pd.Series, waits: pd.DataFrame, confidence_level: float
+) -> pd.DataFrame:
     counts = grants.groupby(_KEY).sum(numeric_only=True)
     found = pd.DataFrame(
         {
@@ -245,15 +318,14 @@ def _grant_columns(tables: CouponTables, grants: pd.DataFrame, confidence_level:
     )
     found = found.join(_interval(grants, "redeemed_count", "granted_count", "redemption", confidence_level))
     never = (found["redeemed_count"] == 0) & (found["granted_count"] > 0)
-    holders = _effective_holders(grants).reindex(found.index)
+    holders = holders.reindex(found.index)
     found.loc[never, "redemption_ci_lower"] = 0.0
     found.loc[never, "redemption_ci_upper"] = zero_share_upper(holders[never], confidence_level=confidence_level)
     collecting = grants[grants.groupby("coupon_id")["collected_count"].transform("sum") > 0]
     collected = collecting.groupby(_KEY).sum(numeric_only=True).reindex(found.index)
     found["collect_rate"] = divide(collected["collected_count"], collected["granted_count"])
     found["use_rate"] = divide(collected["collected_redeemed_count"], collected["collected_count"])
-    time = tables.shop.collect(metrics.time_to_use(tables.grants, tables.used, tables.coupons, tables.period))
-    found = found.join(time.set_index(_KEY)["median_hours_to_use"])
+    found = found.join(waits.set_index(_KEY)["median_hours_to_use"])
     found["expired_share"] = divide(counts["expired_count"], counts["ended_count"])
     return found
 
@@ -293,31 +365,30 @@ def _interval(
     rows: pd.DataFrame, top: str, bottom: str, name: str, confidence_level: float, *, is_share: bool = True
 ) -> pd.DataFrame:
     """Interval of a ratio of sums over buckets of users, for each group: ``<name>_ci_lower``, ``<name>_ci_upper``."""
-    by_bucket = rows.assign(user_bucket=rows["user_bucket"].fillna(-1)).groupby(["user_bucket", *_KEY])
-    wide = by_bucket[[top, bottom]].sum().unstack(_KEY).fillna(0.0)  # noqa: PD010
-    index = pd.MultiIndex.from_frame(rows[_KEY].drop_duplicates())
-    if wide.empty:
+    if rows.empty:
+        index = pd.MultiIndex.from_frame(rows[_KEY])
         return pd.DataFrame({f"{name}_ci_lower": np.nan, f"{name}_ci_upper": np.nan}, index=index)
-    found = ratio_by_bucket(wide[top], wide[bottom], confidence_level=confidence_level, is_share=is_share)
-    return pd.DataFrame({f"{name}_ci_lower": found.lower, f"{name}_ci_upper": found.upper}, index=wide[top].columns)
+    level, group_id = (rows[one].to_numpy(dtype=object) for one in _KEY)
+    group, keys = pd.factorize(level + "\n" + group_id)  # one key of two, which is found far sooner
+    index = pd.MultiIndex.from_tuples([tuple(one.split("\n", 1)) for one in keys], names=_KEY)
+    bucket, buckets = pd.factorize(rows["user_bucket"].fillna(-1), sort=True)
+    wide = np.zeros((2, len(buckets), len(index)))
+    for place, column in enumerate((top, bottom)):
+        np.add.at(wide[place], (bucket, group), rows[column].fillna(0).to_numpy(dtype=float))
+    found = ratio_by_bucket(wide[0], wide[1], confidence_level=confidence_level, is_share=is_share)
+    return pd.DataFrame({f"{name}_ci_lower": found.lower, f"{name}_ci_upper": found.upper}, index=index)
 
 
-def _category_columns(tables: CouponTables, buyers: pd.Series, confidence_level: float) -> pd.DataFrame:
+def _category_columns(tables: CouponTables, sums: CardSums, buyers: pd.Series, confidence_level: float) -> pd.DataFrame:
     """Diversity of use. The interval takes each effective buyer as one draw of a category."""
-    shop, index = tables.shop, buyers.index
-    products = shop.products if shop.has("products", "category") else None
-    if not shop.has("order_lines") or not (shop.has("order_lines", "category") or products is not None):
+    index, amounts = buyers.index, sums.categories
+    if amounts is None:
         return pd.DataFrame(index=index, columns=_CATEGORY, dtype=float).astype({"largest_category": object})
-    lines = metrics.categorised_lines(shop.order_lines, products)
-    if tables.is_stacked:
-        amounts = shop.collect(metrics.category_amounts(tables.by_level, lines, tables.period))
-    else:  # each order has one coupon, so kinds and all are sums
-        by_coupon = tables.used.mutate(level=ibis.literal("coupon"), group_id=tables.used.coupon_id)
-        found = shop.collect(metrics.category_amounts(by_coupon, lines, tables.period))
-        every = _at_all_levels(tables, found.drop(columns="level").rename(columns={"group_id": "coupon_id"}))
+    if not tables.is_stacked:
+        every = _at_all_levels(tables, amounts.drop(columns="level").rename(columns={"group_id": "coupon_id"}))
         amounts = every.groupby([*_KEY, "category"])["amount"].sum().reset_index()
-    amounts = amounts.sort_values([*_KEY, "amount", "category"], ascending=[True, True, False, True])
-    offered = shop.collect((lines if products is None else products).aggregate(count=_.category.nunique()))
+    amounts = amounts.assign(size=amounts["amount"].round(6))  # the order of adding up makes none the larger
+    amounts = amounts.sort_values([*_KEY, "size", "category"], ascending=[True, True, False, True])
     part = amounts["amount"] / amounts.groupby(_KEY)["amount"].transform("sum")
     logs = np.log(part)
     terms = amounts.assign(entropy=-part * logs, squares=part * logs**2, largest_category_share=part)
@@ -329,7 +400,7 @@ def _category_columns(tables: CouponTables, buyers: pd.Series, confidence_level:
         largest_category=("category", "first"),
         largest_category_share=("largest_category_share", "first"),
     ).reindex(index)
-    count = max(int(offered["count"].item()), found["category_count"].max(skipna=True))
+    count = max(sums.category_count, found["category_count"].max(skipna=True))
     most = np.log(count) if count > 1 else np.nan
     lower, upper = entropy_interval(
         found["entropy"], found["squares"], found["category_count"], buyers, confidence_level=confidence_level
@@ -339,11 +410,10 @@ def _category_columns(tables: CouponTables, buyers: pd.Series, confidence_level:
     return found[_CATEGORY]
 
 
-def _active_columns(tables: CouponTables) -> pd.DataFrame:
-    if not tables.shop.has("events"):
+def _active_columns(active: pd.DataFrame | None) -> pd.DataFrame:
+    if active is None:
         return pd.DataFrame({"active_days": []}, index=pd.MultiIndex.from_arrays([[], []], names=_KEY), dtype=float)
-    lazy = metrics.active_days(tables.by_level, tables.shop.events, tables.period, ACTIVE_WINDOW)
-    found = tables.shop.collect(lazy).set_index(_KEY)
+    found = active.set_index(_KEY)
     return divide(found["active_day_count"].astype(float), found["active_user_count"]).to_frame("active_days")
 
 

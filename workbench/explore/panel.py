@@ -1,13 +1,15 @@
 """A panel: a question's parameters as a form, its answer as pictures and tables that lead to each other."""
 
 import asyncio
+import inspect
 import json
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -21,14 +23,14 @@ import traitlets
 from altair.jupyter.jupyter_chart import Selections
 from altair.utils.selection import IntervalSelection, PointSelection, Store
 
-from workbench.analysis import Analysis
+from workbench.analysis import Analysis, Headline
 from workbench.errors import ParameterError, SourceError, TableError
 from workbench.explore import charts, drill, state
 from workbench.explore.form import Form, count_users
 from workbench.explore.question import Question, View
 from workbench.explore.style import style
 from workbench.explore.words import words_of_column
-from workbench.explore.worker import Outcome, Worker, lock_of
+from workbench.explore.worker import Outcome, Worker
 from workbench.language import Language, format_count, say
 from workbench.report.block import Block, without_links
 from workbench.report.charts import enable_charts
@@ -42,6 +44,8 @@ MOST_ROWS = 50
 MOST_CHOICES = 400
 KEPT_ANSWERS = 12
 STEPS_SHOWN = 6
+LIVE_DEBOUNCE_SECONDS = 0.03
+"""Live answers are cheap: they wait no longer for a newer question."""
 TOTALS = ("(all)", "all")
 _log = logging.getLogger("workbench.explore")
 
@@ -52,6 +56,25 @@ class Pick:
 
     column: str
     values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Live:
+    """What answers for other users at once.
+
+    Attributes
+    ----------
+    basis
+        The parameters but ``only_users`` for which it was made.
+    answer
+        From ``only_users`` to tables; None where these parameters have no such way.
+    tables
+        Names of its tables.
+    """
+
+    basis: str
+    answer: Callable[[Sequence[str]], Mapping[str, pd.DataFrame]] | None
+    tables: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -66,6 +89,12 @@ class Step:
     def key(self) -> str:
         """What the analysis depends on, as text."""
         return json.dumps(self.parameters, sort_keys=True, default=str)
+
+    @property
+    def basis(self) -> str:
+        """All of it but whom it is about."""
+        rest = {name: value for name, value in self.parameters.items() if name != "only_users"}
+        return json.dumps(rest, sort_keys=True, default=str)
 
 
 class Panel:
@@ -106,12 +135,13 @@ class Panel:
         self.error = ""
         self._answers: OrderedDict[str, Analysis] = OrderedDict()
         self._queried: OrderedDict[str, pd.DataFrame] = OrderedDict()
+        self._live: Live | None = None
+        self.is_part, self.part_seconds = False, 0.0
         self._is_answered = self._is_writing = False
         self._shown_step: Step | None = None
         self._asked_at = 0.0
         self._tick: asyncio.TimerHandle | None = None
-        with lock_of(shop):
-            self._counts = count_users(shop)
+        self._counts = count_users(shop)
         self._loop = _running_loop()
         self._worker = Worker(shop, self.lang, self._loop)
         self.widget = widgets.VBox()
@@ -148,9 +178,12 @@ class Panel:
         """Whether the answer to the newest question is still awaited."""
         return self._worker.is_busy
 
-    def settle(self, timeout: float = 60) -> "Panel":
-        """Wait for the answer, for scripts and tests; gives the panel."""
-        self._worker.settle(timeout)
+    def settle(self, timeout: float = 60, *, with_live: bool = False) -> "Panel":
+        """Wait for the answer, for scripts and tests; gives the panel.
+
+        ``with_live`` waits too until other users would be answered at once.
+        """
+        self._worker.settle(timeout, with_later=with_live)
         return self
 
     def close(self) -> None:
@@ -283,13 +316,62 @@ class Panel:
 
     def _ask(self) -> None:
         step, view, self.error = self.step, self.view, ""
-        self._is_answered = False
+        self._is_answered = self.is_part = False
         known, query = self._answers.get(step.key), self._query_key(step)
         table = self._queried.get(query)
         if known is not None and (not query or table is not None):
             self._worker.drop()
             self._answer(step, known, table, None)
             return
+        self._asked_at = time.monotonic()
+        if known is None and not query and self._is_live(step, view):
+            self._ask_live(step)
+            return
+        self._ask_whole(step, view, known)
+
+    def _is_live(self, step: Step, view: View) -> bool:
+        """Whether the view's table can be answered at once."""
+        live = self._live
+        return live is not None and live.answer is not None and live.basis == step.basis and view.table in live.tables
+
+    def _ask_live(self, step: Step) -> None:
+        """Show the view's own tables at once; the whole analysis, with its findings, follows."""
+        live = self._live
+        assert live is not None
+        assert live.answer is not None
+        view, users = self.question.view(step.view), step.parameters.get("only_users") or []
+        answer: Callable[..., Mapping[str, pd.DataFrame]] = live.answer
+        if "wanted" in inspect.signature(answer).parameters:
+            answer = partial(answer, wanted=(view.table, *view.needs))
+
+        def deliver(outcome: Outcome) -> None:
+            if outcome.is_cancelled:
+                self._failed(outcome)
+                return
+            if not outcome.error:  # else the whole analysis says it, or manages what this way could not
+                self._answer_part(step, outcome.result, outcome.seconds)
+            self._ask_whole(step, view, None)
+
+        self._worker.ask(lambda _shop: answer(users), deliver, debounce=LIVE_DEBOUNCE_SECONDS)
+
+    def _prepare_live(self, step: Step) -> None:
+        """Hold what other users are answered from, once nothing else is asked."""
+        function = self.question.live_function()
+        if function is None or (self._live is not None and self._live.basis == step.basis):
+            return
+        parameters, basis = dict(step.parameters), step.basis
+
+        def work(shop: Shop) -> Live:
+            answer = function(shop, parameters)
+            return Live(basis, answer, frozenset(answer([]) if answer is not None else ()))
+
+        def deliver(outcome: Outcome) -> None:
+            if not outcome.is_cancelled:
+                self._live = outcome.result or Live(basis, None, frozenset())
+
+        self._worker.later(work, deliver)
+
+    def _ask_whole(self, step: Step, view: View, known: Analysis | None) -> None:
         function, parameters = self.question.function(), dict(step.parameters)
         picked = {one.column: one.values for one in step.picks}
 
@@ -304,7 +386,6 @@ class Panel:
                 analysis, found = outcome.result
                 self._answer(step, analysis, found, outcome.seconds)
 
-        self._asked_at = time.monotonic()
         self._worker.ask(work, deliver)
         self._tell_running()
 
@@ -319,7 +400,7 @@ class Panel:
         _keep(self._answers, step.key, analysis)
         if table is not None:
             _keep(self._queried, self._query_key(step), table)
-        self._is_answered, self._shown_step = True, step
+        self._is_answered, self._shown_step, self.is_part = True, step, False
         view = self.view
         self.analysis = filtered(analysis, self.question, step)
         whole = table if table is not None else self.analysis.tables.get(view.table, pd.DataFrame())
@@ -330,6 +411,26 @@ class Panel:
         self._show_answer(analysis)
         took = (seconds or 0) + time.monotonic() - begun
         self._say(say(self.lang, f"answered in {took:.1f} s", f"用时 {took:.1f} 秒"))
+        self._prepare_live(step)
+
+    def _answer_part(self, step: Step, tables: Mapping[str, pd.DataFrame], seconds: float) -> None:
+        """Show what was answered at once: the view's picture and table, without findings."""
+        lang = self.lang
+        follow = say(lang, "The findings follow.", "结论随后给出。")
+        period = self.shop.period(
+            step.parameters.get("start_date"),
+            step.parameters.get("end_date"),
+            str(step.parameters.get("timezone", "UTC")),
+        )
+        part = Analysis(self.question.notebook, lang, period, tables, Headline(follow, pd.DataFrame(), self.view.table))
+        self._shown_step, self.is_part = step, True
+        self.analysis = filtered(part, self.question, step)
+        self.frame = of_picks(
+            self.analysis.tables[self.view.table], self.view.table, self.question, step, with_totals=False
+        )
+        begun = time.monotonic()
+        self._show_answer(part)
+        self.part_seconds = seconds + time.monotonic() - begun
 
     # -- what is shown --------------------------------------------------------------------------------------
 
@@ -503,7 +604,7 @@ class Panel:
             notes.append(say(lang, "Drag over days to look at these alone.", "拖选日期可只看这些日子。"))
         self.note.value = "".join(f'<p class="wb-explore-help">{escape(one)}</p>' for one in notes)
         self.table.value = self._table_html(analysis)
-        self.findings.value = _html(show_findings(whole))
+        self.findings.value = "" if self.is_part else _html(show_findings(whole))
         self._show_choices()
         self._show_picks()
 
@@ -511,7 +612,10 @@ class Panel:
         pick = self._own_column(self.frame) if self.view.pick else ""
         try:
             return charts.draw(self.view, analysis, self.frame, pick, self.step.parameters, self.lang)
-        except Exception:  # a picture made for all rows may not manage with few; the table tells them
+        except Exception as error:  # a picture made for all rows may not manage with few; the table tells them
+            if self.is_part and isinstance(error, KeyError):  # a table that follows with the whole
+                plain = replace(self.view, picture="")
+                return charts.draw(plain, analysis, self.frame, pick, self.step.parameters, self.lang)
             _log.exception("the picture %s of %s was not drawn", self.view.name, self.question.name)
             return None
 
@@ -563,6 +667,13 @@ class Panel:
             return
         passed = time.monotonic() - self._asked_at
         words = say(self.lang, f"asking … {passed:.0f} s", f"分析中 … {passed:.0f} 秒")
+        if self.is_part:
+            first = f"{self.part_seconds:.1f}"
+            words = say(
+                self.lang,
+                f"answered in {first} s; asking for the findings … {passed:.0f} s",
+                f"用时 {first} 秒；正在得出结论 … {passed:.0f} 秒",
+            )
         self._say(words)
         self.stop.layout.display = ""
         if self._loop is not None and not self._loop.is_closed():

@@ -41,6 +41,8 @@ class View:
         Parameters that the picture wants besides the analysis.
     query
         Name of the function in ``drill.py`` that makes the table from the shop, if the analysis does not hold it.
+    needs
+        Tables beside its own that its picture reads.
     narrows
         Whether a pick asks the analysis anew, for the users picked alone.
     """
@@ -57,6 +59,7 @@ class View:
     brush: str = ""
     arguments: tuple[str, ...] = ()
     query: str = ""
+    needs: tuple[str, ...] = ()
     narrows: bool = False
 
     def title(self, lang: Language) -> str:
@@ -80,6 +83,8 @@ class Question:
         Parameters shown first; the others fold under "More".
     views
         In the order of the chooser.
+    live
+        Dotted path of the function that answers for other users at once from held sums; "" for none.
     same
         Columns that hold what another name filters: ``from_group`` the ``quadrant``. A name after ``=`` is that of
         a parameter which tells the column.
@@ -90,6 +95,7 @@ class Question:
     analyse: str | Callable[..., Any]
     main: tuple[str, ...]
     views: tuple[View, ...]
+    live: str | Callable[..., Any] = ""
     same: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def view(self, name: str) -> View:
@@ -124,6 +130,10 @@ class Question:
         """The analysis."""
         return imported(self.analyse) if isinstance(self.analyse, str) else self.analyse
 
+    def live_function(self) -> Callable[..., Any] | None:
+        """What answers for other users at once."""
+        return (imported(self.live) if self.live else None) if isinstance(self.live, str) else self.live
+
     def column_of(self, column: str, parameters: Mapping[str, object]) -> str:
         """The name under which the values of a column filter other tables."""
         name = self.same.get(column, column)
@@ -146,11 +156,12 @@ def _slots() -> Question:
         name="slots",
         notebook="slot_attribution",
         analyse="workbench.slot:attribute_slots",
+        live="workbench.slot.live:live_tables",
         main=("start_date", "end_date", "only_users", "models", "credit_to", "lookback_hours"),
         same=MappingProxyType({"credited_id": "=credit_to"}),
         views=(
             View("traffic", "Traffic and orders", "流量与成交", "slot_metrics", f"{charts}:traffic_picture", "slot_id", deeper, "click_count"),
-            View("credit", "Credit", "归因", "slot_credit", f"{charts}:ranking_picture", "credited_id", deeper, "conversion_share"),
+            View("credit", "Credit", "归因", "slot_credit", f"{charts}:ranking_picture", "credited_id", deeper, "conversion_share", needs=("slot_ranks",)),
             View("leak", "Where users leave", "流失环节", "slot_leak", f"{charts}:leak_picture", "slot_id", ("contents", "retention"), "user_count"),
             View("contents", "Contents of slots", "坑位内容", "slot_contents", "", "content_id", ("products",), "click_count", query="slot_contents"),
             View("products", "Products seen next", "随后浏览的商品", "content_products", "", "product_id", (), "click_count", query="content_products"),
@@ -173,6 +184,7 @@ def _coupons() -> Question:
         name="coupons",
         notebook="coupon_evaluation",
         analyse="workbench.coupon:evaluate_coupons",
+        live="workbench.coupon.live:live_tables",
         main=("start_date", "end_date", "only_users", "coupon_ids", "subsidy_limit", "confidence_level"),
         views=(
             View("subsidy", "Subsidy", "补贴率", "coupon_scorecard", f"{charts}:subsidy_picture", "coupon_id", deeper, "subsidy_rate", coupons, arguments=("subsidy_limit",)),
@@ -194,6 +206,7 @@ def _channels() -> Question:
         name="channels",
         notebook="channel_comparison",
         analyse="workbench.channel:compare_channels",
+        live="workbench.channel.live:live_tables",
         main=("start_date", "end_date", "only_users", "population", "channel_basis", "conversion_days"),
         views=(
             View("conversion", "Conversion", "转化率", "channel_scorecard", f"{charts}:conversion_picture", "channel", deeper, "conversion_rate"),
@@ -218,6 +231,7 @@ def _users() -> Question:
         name="users",
         notebook="user_quadrants",
         analyse="workbench.user:segment_users",
+        live="workbench.user.live:live_tables",
         main=("start_date", "end_date", "only_users", "x_metric", "y_metric", "window_days", "period_days"),
         same=MappingProxyType({"from_group": "quadrant"}),
         views=(
@@ -242,6 +256,7 @@ def _sales() -> Question:
         name="sales",
         notebook="sales_overview",
         analyse="workbench.sales:overview_sales",
+        live="workbench.sales.live:live_tables",
         main=("start_date", "end_date", "only_users", "compare_to", "segment_by"),
         same=MappingProxyType({"member": "product_id"}),
         views=(

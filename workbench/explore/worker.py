@@ -1,11 +1,11 @@
 """Ask in the background: one question at a time, the newest wins, and every answer is a result or a message."""
 
 import asyncio
+import itertools
 import logging
 import queue
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -19,21 +19,18 @@ from workbench.source.engine import Engine
 from workbench.source.shop import Shop
 
 DEBOUNCE_SECONDS = 0.15
+LIVE = "live_"
+"""Names with which tables begin that are held for live answers."""
 _REPEAT_SECONDS = 0.05
 _IDLE_SECONDS = 30.0
 _PLAIN = (ParameterError, TableError, EstimationError, SourceError)
-_LOCKS: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
+_MARKS = itertools.count(1)
 _log = logging.getLogger("workbench.explore")
 _log.addHandler(logging.NullHandler())  # else tracebacks appear below a cell; whoever wants them sets up logging
 
 
 class Cancelled(Exception):
     """Somebody asked something newer, or did not want to wait."""
-
-
-def lock_of(shop: Shop) -> threading.Lock:
-    """The lock of a shop's connection: queries of one shop never overlap, also those of several panels."""
-    return _LOCKS[id(shop.engine.backend)]
 
 
 def interrupt(shop: Shop) -> None:
@@ -45,9 +42,13 @@ def interrupt(shop: Shop) -> None:
 
 @dataclass(frozen=True)
 class _StoppableEngine(Engine):
-    """An engine that starts no further query once its question is stopped: between two queries nothing interrupts."""
+    """An engine that starts no further query once its question is stopped: between two queries nothing interrupts.
+
+    What is held for live answers has the mark of its panel, so that panels of one shop do not replace each other's.
+    """
 
     stopped: threading.Event = field(default_factory=threading.Event)
+    mark: int = 0
 
     def collect(self, expression: ibis.Table) -> pd.DataFrame:
         """As ``Engine.collect``, unless the question was stopped."""
@@ -59,17 +60,17 @@ class _StoppableEngine(Engine):
     def held(self, name: str, table: ibis.Table) -> ibis.Table:
         """As ``Engine.held``, unless the question was stopped."""
         self._go_on()
-        return super().held(name, table)
+        return super().held(f"{name}_{self.mark}" if name.startswith(LIVE) else name, table)
 
     def _go_on(self) -> None:
         if self.stopped.is_set():
             raise Cancelled
 
 
-def stoppable(shop: Shop, stopped: threading.Event) -> Shop:
+def stoppable(shop: Shop, stopped: threading.Event, mark: int = 0) -> Shop:
     """The same shop, whose queries raise ``Cancelled`` once the event is set."""
     own = {one.name: getattr(shop.engine, one.name) for one in fields(Engine)}
-    return replace(shop, engine=_StoppableEngine(**own, stopped=stopped))
+    return replace(shop, engine=_StoppableEngine(**own, stopped=stopped, mark=mark))
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,9 @@ class _Job:
     work: Callable[[Shop], Any]
     deliver: Callable[[Outcome], None]
     asked_at: float
+    debounce: float = 0.0
+    is_later: bool = False
+    is_begun: bool = False
     stopped: threading.Event = field(default_factory=threading.Event)
 
 
@@ -130,6 +134,8 @@ class Worker:
         self._waiting: _Job | None = None
         self._running: _Job | None = None
         self._newest: _Job | None = None
+        self._later: _Job | None = None
+        self._mark = next(_MARKS)
         self._holds_engine = False
         self._is_closed = False
         self._thread: threading.Thread | None = None
@@ -139,22 +145,46 @@ class Worker:
         """Whether the newest question has no answer yet."""
         return self._newest is not None
 
-    def ask(self, work: Callable[[Shop], Any], deliver: Callable[[Outcome], None]) -> None:
+    def ask(
+        self, work: Callable[[Shop], Any], deliver: Callable[[Outcome], None], debounce: float | None = None
+    ) -> None:
         """Do ``work(shop)`` in the background and hand its outcome to ``deliver``; whatever was asked before is dropped."""
-        job = _Job(work, deliver, time.monotonic())
+        job = _Job(work, deliver, time.monotonic(), self._debounce if debounce is None else debounce)
         with self._changed:
             self._stop_running()
-            self._waiting = self._newest = job
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="workbench explore", daemon=True)
-                self._thread.start()
-            self._changed.notify_all()
+            self._waiting, self._newest, self._later = job, job, None
+            self._wake()
+
+    def later(self, work: Callable[[Shop], Any], deliver: Callable[[Outcome], None]) -> None:
+        """Do ``work(shop)`` when nothing else is asked; a question that comes meanwhile stops it, and it is not done."""
+        job = _Job(work, deliver, time.monotonic(), is_later=True)
+        with self._changed:
+            if self._running is not None and self._running.is_later:
+                self._stop_running()
+            self._later = job
+            self._wake()
+
+    @property
+    def _begins_later(self) -> bool:
+        return self._later is not None and not self._later.is_begun
+
+    @property
+    def has_later(self) -> bool:
+        """Whether work for later is waited for."""
+        return self._later is not None
+
+    def _wake(self) -> None:
+        """See that a thread runs; call with the lock held."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="workbench explore", daemon=True)
+            self._thread.start()
+        self._changed.notify_all()
 
     def cancel(self) -> None:
         """Stop what runs, and answer that it was cancelled."""
         with self._changed:
             job, self._waiting, self._newest = self._newest, None, None
-            self._stop_running()
+            self._stop_question()
         if job is not None:
             job.deliver(Outcome(None, "", time.monotonic() - job.asked_at, is_cancelled=True))
 
@@ -162,18 +192,20 @@ class Worker:
         """Stop what runs and answer nothing: the question was taken back."""
         with self._changed:
             self._waiting = self._newest = None
-            self._stop_running()
+            self._stop_question()
 
     def close(self) -> None:
         """Stop what runs and end the thread; nothing more is delivered."""
         with self._changed:
-            self._waiting = self._newest = None
+            self._waiting = self._newest = self._later = None
             self._is_closed = True
             self._stop_running()
             self._changed.notify_all()
 
-    def settle(self, timeout: float = 60) -> None:
+    def settle(self, timeout: float = 60, *, with_later: bool = False) -> None:
         """Wait for the answer to the newest question and deliver it here, for callers without an event loop.
+
+        ``with_later`` waits for what was left for later too.
 
         Raises
         ------
@@ -181,12 +213,27 @@ class Worker:
             If there is none in time.
         """
         end = time.monotonic() + timeout
-        while self.is_busy:
-            try:
-                job, outcome = self._outcomes.get(timeout=max(end - time.monotonic(), 0.001))
-            except queue.Empty:
-                raise TimeoutError(f"no answer within {timeout} s") from None
-            self._deliver(job, outcome)
+        while self.is_busy or (with_later and self.has_later):
+            self.step(max(end - time.monotonic(), 0.001))
+
+    def step(self, timeout: float = 60) -> None:
+        """Wait for the next outcome and deliver it here; a whole answer may come in two.
+
+        Raises
+        ------
+        TimeoutError
+            If there is none in time.
+        """
+        try:
+            job, outcome = self._outcomes.get(timeout=timeout)
+        except queue.Empty:
+            raise TimeoutError(f"no answer within {timeout:.0f} s") from None
+        self._deliver(job, outcome)
+
+    def _stop_question(self) -> None:
+        """Stop the question that runs, not what is done for later; call with the lock held."""
+        if self._running is not None and not self._running.is_later:
+            self._stop_running()
 
     def _stop_running(self) -> None:
         """Stop the job that runs; call with the lock held."""
@@ -213,7 +260,7 @@ class Worker:
             outcome = self._outcome(job)
             with self._changed:
                 self._running = None
-                job_is_wanted = job is self._newest
+                job_is_wanted = job is self._newest or job is self._later
             if job_is_wanted:
                 self._hand_over(job, outcome)
 
@@ -223,12 +270,16 @@ class Worker:
             while True:
                 if self._is_closed:
                     return None
+                later = self._later
+                if self._waiting is None and later is not None and not later.is_begun:
+                    later.is_begun, self._running = True, later
+                    return later
                 if self._waiting is None:
-                    if not self._changed.wait(_IDLE_SECONDS) and self._waiting is None:
+                    if not self._changed.wait(_IDLE_SECONDS) and self._waiting is None and not self._begins_later:
                         self._thread = None  # the next question starts another; a panel nobody uses costs nothing
                         return None
                     continue
-                left = self._waiting.asked_at + self._debounce - time.monotonic()
+                left = self._waiting.asked_at + self._waiting.debounce - time.monotonic()
                 if left > 0:
                     self._changed.wait(left)
                     continue
@@ -238,13 +289,13 @@ class Worker:
     def _outcome(self, job: _Job) -> Outcome:
         begun = time.monotonic()
         try:
-            with lock_of(self.shop):
+            with self.shop.engine.lock:  # what is held for one analysis must not be replaced by another's
                 with self._changed:
                     self._holds_engine = True
                 try:
                     if job.stopped.is_set():
                         raise Cancelled
-                    result = job.work(stoppable(self.shop, job.stopped))
+                    result = job.work(stoppable(self.shop, job.stopped, self._mark))
                 finally:
                     with self._changed:
                         self._holds_engine = False
@@ -268,9 +319,12 @@ class Worker:
     def _deliver(self, job: _Job, outcome: Outcome) -> None:
         """Hand over the answer to the newest question; older ones that arrive late are dropped."""
         with self._changed:
-            if job is not self._newest:
+            if job is self._newest:
+                self._newest = None
+            elif job is self._later:
+                self._later = None
+            else:
                 return
-            self._newest = None
         job.deliver(outcome)
 
 

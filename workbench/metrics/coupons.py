@@ -51,7 +51,7 @@ def _band(depth: ir.FloatingValue) -> ir.IntegerValue:
     return depth.isnull().ifelse(ibis.null("int64"), whole.cast("int64"))
 
 
-def grant_counts(grants: ir.Table, used: ir.Table, period: Period) -> ir.Table:
+def grant_counts(grants: ir.Table, used: ir.Table, period: Period, apart: Sequence[str] = ()) -> ir.Table:
     """Grants given in the period and what became of them up to the end of the data.
 
     Parameters
@@ -60,17 +60,19 @@ def grant_counts(grants: ir.Table, used: ir.Table, period: Period) -> ir.Table:
         With coupon_id as text.
     used
         Paid orders with a coupon, from ``coupon_orders``.
+    apart
+        Further columns of ``grants`` whose values are kept apart.
 
     Returns
     -------
     ibis.Table
-        One row per coupon_id and user_bucket: granted_count; redeemed_count (used on a paid order); collected_count and
+        One row per coupon_id, value of ``apart`` and user_bucket: granted_count; redeemed_count (used on a paid order); collected_count and
         collected_redeemed_count (of the collected); ended_count (validity over) and expired_count (of these, never used
         on a paid order).
     """
     given = _with_use(grants, used, period)
     is_ended = (given.expires_ms <= period.data_end_ms).fill_null(False)
-    return given.group_by(["coupon_id", "user_bucket"]).aggregate(
+    return given.group_by(["coupon_id", *apart, "user_bucket"]).aggregate(
         granted_count=_.count(),
         redeemed_count=_.is_redeemed.cast("int64").sum(),
         collected_count=_.collected_ms.count(),
@@ -114,10 +116,21 @@ def time_to_use(grants: ir.Table, used: ir.Table, coupons: ir.Table | None, peri
         One row per level and group_id: ``median_hours_to_use``, from collecting where that time is known, else from
         granting, to redeeming or else to payment; over grants of the period that a paid order redeemed.
     """
+    return median_waits(waits(grants, used, coupons, period), coupons)
+
+
+def waits(
+    grants: ir.Table, used: ir.Table, coupons: ir.Table | None, period: Period, apart: Sequence[str] = ()
+) -> ir.Table:
+    """One row per grant of the period that a paid order redeemed: coupon_id, coupon_kind, ``apart`` and waited_ms."""
     given = _with_use(grants, used, period)
     waited = ibis.coalesce(given.redeemed_ms, given.used_paid_ms) - ibis.coalesce(given.collected_ms, given.granted_ms)
-    redeemed = given.filter(given.is_redeemed).select("coupon_id", waited_ms=waited)
-    redeemed = _with_coupons(redeemed, coupons).select("coupon_id", "coupon_kind", "waited_ms")
+    redeemed = given.filter(given.is_redeemed).select("coupon_id", *apart, waited_ms=waited)
+    return _with_coupons(redeemed, coupons).select("coupon_id", "coupon_kind", *apart, "waited_ms")
+
+
+def median_waits(redeemed: ir.Table, coupons: ir.Table | None) -> ir.Table:
+    """The median of ``waits`` of each level and group_id; see ``time_to_use``."""
     levels = []
     for level, group in _levels(redeemed, coupons):
         grouped = redeemed.group_by(level=ibis.literal(level), group_id=group)
@@ -254,23 +267,25 @@ def _once(used: ir.Table, level: str, group: ir.StringValue, *, is_stacked: bool
     return once.mutate(level=ibis.literal(level)).select(*columns)
 
 
-def order_sums(orders: ir.Table, period: Period) -> ir.Table:
+def order_sums(orders: ir.Table, period: Period, apart: Sequence[str] = ()) -> ir.Table:
     """What the orders of each group, paid in the period, add up to, by bucket of users.
 
     Parameters
     ----------
     orders
         From ``orders_by_level`` or ``orders_by_depth``.
+    apart
+        Further columns of ``orders`` whose values are kept apart.
 
     Returns
     -------
     ibis.Table
-        One row per level, group_id and user_bucket: order_count, amount_count (orders with an amount), gross_amount,
+        One row per level, group_id, value of ``apart`` and user_bucket: order_count, amount_count (orders with an amount), gross_amount,
         coupon_discount_amount, paid_amount, refund_amount, profit_amount.
     """
     return (
         paid_in_period(orders, period)
-        .group_by([*_GROUP, "user_bucket"])
+        .group_by([*_GROUP, *apart, "user_bucket"])
         .aggregate(
             order_count=_.count(),
             amount_count=_.gross_amount.count(),
@@ -283,14 +298,17 @@ def order_sums(orders: ir.Table, period: Period) -> ir.Table:
     )
 
 
-def first_uses(orders: ir.Table, period: Period) -> ir.Table:
-    """A user's first paid order in each group, where it lies in the period: level, group_id, user_id, origin_ms."""
+def first_uses(orders: ir.Table, period: Period, apart: Sequence[str] = ()) -> ir.Table:
+    """A user's first paid order in each group, where it lies in the period: level, group_id, user_id, origin_ms.
+
+    And ``apart``, columns of ``orders`` that are the user's.
+    """
     known = orders.filter(orders.user_id.notnull())
-    origins = known.group_by([*_GROUP, "user_id"]).aggregate(origin_ms=_.paid_ms.min())
+    origins = known.group_by([*_GROUP, *apart, "user_id"]).aggregate(origin_ms=_.paid_ms.min())
     return origins.filter(origins.origin_ms >= period.start_ms, origins.origin_ms < period.end_ms)
 
 
-def buyer_exits(orders: ir.Table, period: Period, days: Sequence[int]) -> ir.Table:
+def buyer_exits(orders: ir.Table, period: Period, days: Sequence[int], apart: Sequence[str] = ()) -> ir.Table:
     """Who buys in each group, and when do buyers pay again on a later local day? Counts by day since the first use.
 
     Day d reaches from d to d + 1 times 24 hours after the first use; a buyer is followed on it if all of it lies before
@@ -302,11 +320,13 @@ def buyer_exits(orders: ir.Table, period: Period, days: Sequence[int]) -> ir.Tab
         From ``orders_by_level`` or ``orders_by_depth``.
     days
         Windows W of the rates.
+    apart
+        Further columns of ``orders``, those of the user, whose values are kept apart.
 
     Returns
     -------
     ibis.Table
-        One row per level, group_id, ``exit_day`` (of the next payment, or the first day not followed, whichever is
+        One row per level, group_id, value of ``apart``, ``exit_day`` (of the next payment, or the first day not followed, whichever is
         earlier) and ``is_repurchase``. Of buyers whose first use lies in the period: origin_count, and for each W
         ``eligible_<W>`` (W days have elapsed) and ``repurchased_<W>`` (of these, paid again before origin + W days);
         ``exit_day`` is null and all these are 0 for the others. Of buyers with an order paid in the period: buyer_count,
@@ -315,7 +335,7 @@ def buyer_exits(orders: ir.Table, period: Period, days: Sequence[int]) -> ir.Tab
     """
     known = orders.filter(orders.user_id.notnull())
     inside = (known.paid_ms >= period.start_ms) & (known.paid_ms < period.end_ms)
-    by_user = known.group_by([*_GROUP, "user_id"]).aggregate(
+    by_user = known.group_by([*_GROUP, *apart, "user_id"]).aggregate(
         origin_ms=known.paid_ms.min(),
         next_ms=known.next_ms.min(),
         orders=inside.cast("int64").sum(),
@@ -328,6 +348,7 @@ def buyer_exits(orders: ir.Table, period: Period, days: Sequence[int]) -> ir.Tab
     is_repurchase = is_origin & (again < followed).fill_null(False)
     timed = by_user.filter(is_origin | (by_user.orders > 0)).select(
         *_GROUP,
+        *apart,
         is_origin=is_origin,
         followed=followed,
         again=again,
@@ -342,7 +363,7 @@ def buyer_exits(orders: ir.Table, period: Period, days: Sequence[int]) -> ir.Tab
         elapsed = timed.is_origin & (timed.followed >= window)
         counts[f"eligible_{window}"] = elapsed.cast("int64").sum()
         counts[f"repurchased_{window}"] = (elapsed & (timed.again < window)).fill_null(False).cast("int64").sum()
-    return timed.group_by([*_GROUP, "exit_day", "is_repurchase"]).aggregate(
+    return timed.group_by([*_GROUP, *apart, "exit_day", "is_repurchase"]).aggregate(
         origin_count=timed.is_origin.cast("int64").sum(),
         **counts,
         buyer_count=timed.is_buyer.sum(),
@@ -352,16 +373,16 @@ def buyer_exits(orders: ir.Table, period: Period, days: Sequence[int]) -> ir.Tab
     )
 
 
-def active_days(orders: ir.Table, events: ir.Table, period: Period, window: int) -> ir.Table:
+def active_days(orders: ir.Table, events: ir.Table, period: Period, window: int, apart: Sequence[str] = ()) -> ir.Table:
     """On how many later local days do users act after their first use of a coupon?
 
     Returns
     -------
     ibis.Table
-        One row per level and group_id: active_user_count (users whose ``window`` days have elapsed) and active_day_count,
+        One row per level, group_id and value of ``apart`` (columns of ``orders``, those of the user): active_user_count (users whose ``window`` days have elapsed) and active_day_count,
         their local days after that of the first use with an event before origin + window days.
     """
-    origins = first_uses(orders, period)
+    origins = first_uses(orders, period, apart)
     followed = origins.filter(origins.origin_ms + window * DAY_MS <= period.data_end_ms)
     followed = followed.mutate(origin_day=local_day(followed.origin_ms, period))
     seen = events.filter(events.user_id.notnull())
@@ -373,8 +394,8 @@ def active_days(orders: ir.Table, events: ir.Table, period: Period, window: int)
         seen,
         [followed.user_id == seen.seen_user_id, seen.seen_day > followed.origin_day, seen.seen_ms < end],
     )
-    by_user = joined.group_by([*_GROUP, "user_id"]).aggregate(days=_.seen_day.count())
-    return by_user.group_by(list(_GROUP)).aggregate(active_user_count=_.count(), active_day_count=_.days.sum())
+    by_user = joined.group_by([*_GROUP, *apart, "user_id"]).aggregate(days=_.seen_day.count())
+    return by_user.group_by([*_GROUP, *apart]).aggregate(active_user_count=_.count(), active_day_count=_.days.sum())
 
 
 def categorised_lines(lines: ir.Table, products: ir.Table | None) -> ir.Table:
@@ -387,7 +408,7 @@ def categorised_lines(lines: ir.Table, products: ir.Table | None) -> ir.Table:
     return named.select("order_id", "amount", category=named.category.fill_null(UNKNOWN))
 
 
-def category_amounts(orders: ir.Table, lines: ir.Table, period: Period) -> ir.Table:
+def category_amounts(orders: ir.Table, lines: ir.Table, period: Period, apart: Sequence[str] = ()) -> ir.Table:
     """Across which categories is each group used? Amounts before discounts of orders paid in the period.
 
     Parameters
@@ -396,12 +417,15 @@ def category_amounts(orders: ir.Table, lines: ir.Table, period: Period) -> ir.Ta
         From ``orders_by_level``.
     lines
         From ``categorised_lines``.
+    apart
+        Further columns of ``orders`` whose values are kept apart.
 
     Returns
     -------
     ibis.Table
-        One row per level, group_id and category with a positive amount: amount.
+        One row per level, group_id, category and value of ``apart`` with a positive amount: amount.
     """
-    chosen = paid_in_period(orders, period).select("order_id", *_GROUP)
-    summed = lines.inner_join(chosen, "order_id").group_by([*_GROUP, "category"]).aggregate(amount=_.amount.sum())
+    chosen = paid_in_period(orders, period).select("order_id", *_GROUP, *apart)
+    joined = lines.inner_join(chosen, "order_id")
+    summed = joined.group_by([*_GROUP, *apart, "category"]).aggregate(amount=_.amount.sum())
     return summed.filter(summed.amount > 0)

@@ -97,6 +97,11 @@ class Alerts:
     minimum: float
     series_count: int
 
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The tables by their names in the report."""
+        return {"sales_alerts": self.table, "sales_watched": self.watched, "sales_history": self.history}
+
 
 def annotated_days(written: Sequence[str]) -> frozenset[date]:
     """Days with a known reason, read from their texts."""

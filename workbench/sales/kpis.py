@@ -63,9 +63,13 @@ def sales_kpis(
     """
     assert spans.now is not None
     rows = _period_rows(spans.now, spans, sums, spend, targets, known, confidence_level)
+    sums_of = {
+        days: dict(zip(one.index, one[list(MEASURES)].to_numpy(dtype=float), strict=True))
+        for days, one in blocks.items()
+    }
     for grain, days in (("week", 7), ("day", 1)):
         for first in _starts(spans.now, days):
-            rows += _block_rows(grain, first, days, spans, blocks[days], spend, targets, known)
+            rows += _block_rows(grain, first, days, spans, sums_of[days], spend, targets, known)
     table = pd.DataFrame(rows)
     table["metric_name"] = [label(one, lang, "sales_kpis") for one in table["metric"]]
     table["change"] = table["value"] - table["comparison_value"]
@@ -131,7 +135,7 @@ def _block_rows(
     first: date,
     days: int,
     spans: Spans,
-    blocks: pd.DataFrame,
+    blocks: dict[date, Floats],
     spend: pd.DataFrame | None,
     targets: Targets,
     known: Known,
@@ -172,10 +176,10 @@ def _compared(first: date, days: int, spans: Spans) -> date | None:
     return moved if is_whole and moved + timedelta(days=days) <= last else None
 
 
-def _sums_of(blocks: pd.DataFrame, first: date, data: Span) -> Floats:
+def _sums_of(blocks: dict[date, Floats], first: date, data: Span) -> Floats:
     """Sums of the day or week that begins on a day: 0 where nobody came, NaN outside the data."""
-    if first in blocks.index:
-        return blocks.loc[first, list(MEASURES)].to_numpy(dtype=float)
+    if first in blocks:
+        return blocks[first]
     return np.full(len(MEASURES), 0.0 if data.first <= first < data.end else np.nan)
 
 

@@ -1,6 +1,8 @@
 """The sales picture: what sold, what changed it, where the money goes, and what is out of the ordinary."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
 
 import pandas as pd
 
@@ -8,10 +10,10 @@ from workbench.analysis import Analysis
 from workbench.errors import ParameterError
 from workbench.language import Language, say
 from workbench.parameters import check_choices, check_positive, check_rate
-from workbench.sales.alerts import annotated_days, find_alerts, no_alerts
+from workbench.sales.alerts import Alerts, annotated_days, find_alerts, no_alerts
 from workbench.sales.baskets import COLUMNS as BASKET_COLUMNS
 from workbench.sales.baskets import pairs_bought
-from workbench.sales.collect import Collected, collect_sales
+from workbench.sales.collect import Collected, Totals, collect_sales
 from workbench.sales.composition import COLUMNS as COMPOSITION_COLUMNS
 from workbench.sales.composition import profit_composition
 from workbench.sales.contribution import CATEGORY_COLUMNS, COLUMNS, category_contribution, sales_contribution
@@ -28,6 +30,7 @@ from workbench.sales.stock import stock_days
 from workbench.sales.watch import sales_watch
 from workbench.source.shop import Shop
 
+QUESTION = "sales_overview"
 SEGMENTS = ("channel", "region", "age_group", "gender", "device")
 
 
@@ -91,36 +94,28 @@ def overview_sales(
         If an argument or the data cannot be used.
     """
     shop = shop.only(only_users)
-    check_rate("confidence_level", confidence_level)
-    check_choices("segment_by", [segment_by], SEGMENTS)
-    check_positive("false_alarms_per_month", false_alarms_per_month, "alarms a month")
-    if least_alert_amount is not None and not 0 <= least_alert_amount < float("inf"):
-        raise ParameterError(f"least_alert_amount is {least_alert_amount}; it is an amount of money, 0 or more.")
-    targets, annotated = Targets(sales_targets), annotated_days(annotated_dates)
-    shop.require("sales_overview", "orders")
+    asked = read_wishes(
+        lang=lang,
+        confidence_level=confidence_level,
+        segment_by=segment_by,
+        sales_targets=sales_targets,
+        false_alarms_per_month=false_alarms_per_month,
+        annotated_dates=annotated_dates,
+        least_alert_amount=least_alert_amount,
+    )
+    shop.require(QUESTION, "orders")
     period = shop.period(start_date, end_date, timezone)
     spans = find_spans(period, compare_to)
-    found, alerts = None, no_alerts()
-    if spans.now is not None:
-        found = collect_sales(shop, period, spans, segment_by)
-        alerts = find_alerts(
-            found.blocks,
-            spans.now,
-            found.known,
-            false_alarms_per_month=false_alarms_per_month,
-            annotated=annotated,
-            minimum=least_alert_amount,
-            lang=lang,
-        )
+    found = collect_sales(shop, period, spans, segment_by) if spans.now is not None else None
+    alerts = watched_alerts(found, spans, asked)
     names = _product_names(shop)
     tables = {
-        **_changes(found, spans, targets, segment_by, confidence_level, lang),
+        **changes(found, spans, asked),
+        "category_contribution": _categories(found, lang),
         **_money(shop, found, spans, names),
         "stock_days": stock_days(shop, period, spans, names),
         "bought_together": _baskets(shop, found, names, spans, timezone, confidence_level),
-        "sales_alerts": alerts.table,
-        "sales_watched": alerts.watched,
-        "sales_history": alerts.history,
+        **alerts.tables,
     }
     has_orders = found is not None and bool(found.sums["now"].total[ORDERS])
     days = say(lang, f"{period.start_date} to {period.last_date}", f"{period.start_date} 至 {period.last_date}")
@@ -137,25 +132,77 @@ def overview_sales(
     )
 
 
-def _changes(
-    found: Collected | None,
-    spans: Spans,
-    targets: Targets,
-    segment_by: str,
-    confidence_level: float,
+@dataclass(frozen=True)
+class Wishes:
+    """What was asked of the sales picture beside its days; see ``overview_sales``."""
+
+    lang: Language
+    confidence_level: float
+    segment_by: str
+    targets: Targets
+    false_alarms_per_month: float
+    annotated: frozenset[date]
+    least_alert_amount: float | None
+
+
+def read_wishes(
+    *,
     lang: Language,
-) -> dict[str, pd.DataFrame]:
-    contribution, categories = pd.DataFrame(columns=COLUMNS), pd.DataFrame(columns=CATEGORY_COLUMNS)
-    kpis = pd.DataFrame(columns=KPI_COLUMNS)
+    confidence_level: float,
+    segment_by: str,
+    sales_targets: Sequence[str] | None,
+    false_alarms_per_month: float,
+    annotated_dates: Sequence[str],
+    least_alert_amount: float | None,
+) -> Wishes:
+    """Check the arguments of ``overview_sales`` and read those that are texts.
+
+    Raises
+    ------
+    ParameterError
+        If one of them cannot be used.
+    """
+    check_rate("confidence_level", confidence_level)
+    check_choices("segment_by", [segment_by], SEGMENTS)
+    check_positive("false_alarms_per_month", false_alarms_per_month, "alarms a month")
+    if least_alert_amount is not None and not 0 <= least_alert_amount < float("inf"):
+        raise ParameterError(f"least_alert_amount is {least_alert_amount}; it is an amount of money, 0 or more.")
+    targets, annotated = Targets(sales_targets), annotated_days(annotated_dates)
+    return Wishes(lang, confidence_level, segment_by, targets, false_alarms_per_month, annotated, least_alert_amount)
+
+
+def changes(found: Totals | None, spans: Spans, asked: Wishes) -> dict[str, pd.DataFrame]:
+    """``sales_kpis`` and ``sales_contribution``; empty where there is no period, the latter also without a comparison."""
+    kpis, contribution = pd.DataFrame(columns=KPI_COLUMNS), pd.DataFrame(columns=COLUMNS)
     if found is not None:
         blocks = {days: found.whole_blocks(days) for days in (1, 7)}
-        kpis = sales_kpis(spans, found.sums, blocks, found.spend, targets, found.known, confidence_level, lang)
+        level, lang = asked.confidence_level, asked.lang
+        kpis = sales_kpis(spans, found.sums, blocks, found.spend, asked.targets, found.known, level, lang)
         if "before" in found.sums:
-            contribution = sales_contribution(
-                found.sums["now"], found.sums["before"], segment_by, found.known, confidence_level, lang
-            )
-            categories = category_contribution(found.products, lang)
-    return {"sales_kpis": kpis, "sales_contribution": contribution, "category_contribution": categories}
+            now, before = found.sums["now"], found.sums["before"]
+            contribution = sales_contribution(now, before, asked.segment_by, found.known, level, lang)
+    return {"sales_kpis": kpis, "sales_contribution": contribution}
+
+
+def watched_alerts(found: Totals | None, spans: Spans, asked: Wishes) -> Alerts:
+    """Alerts of the period; none where there is no period."""
+    if found is None or spans.now is None:
+        return no_alerts()
+    return find_alerts(
+        found.blocks,
+        spans.now,
+        found.known,
+        false_alarms_per_month=asked.false_alarms_per_month,
+        annotated=asked.annotated,
+        minimum=asked.least_alert_amount,
+        lang=asked.lang,
+    )
+
+
+def _categories(found: Collected | None, lang: Language) -> pd.DataFrame:
+    if found is None or "before" not in found.sums:
+        return pd.DataFrame(columns=CATEGORY_COLUMNS)
+    return category_contribution(found.products, lang)
 
 
 def _money(shop: Shop, found: Collected | None, spans: Spans, names: dict[str, str]) -> dict[str, pd.DataFrame]:

@@ -1,6 +1,6 @@
 """Attribute conversions to slots under every model, and say which slots to change and why."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -9,7 +9,7 @@ import pandas as pd
 from workbench.analysis import Analysis
 from workbench.contract import CLICK
 from workbench.language import Language
-from workbench.metrics.journeys import CreditTo, JourneyRules, Sales
+from workbench.metrics.journeys import ORDER_TARGETS, CreditTo, JourneyRules, Sales
 from workbench.metrics.orders import paid_in_period, paid_orders
 from workbench.metrics.touches import promotion_counts, unnamed_touches
 from workbench.period import Period
@@ -27,11 +27,13 @@ from workbench.slot.notes import Facts, slot_notes
 from workbench.slot.position import position_misfit
 from workbench.slot.purchases import Purchases
 from workbench.slot.retention import slot_retention
-from workbench.slot.shares import credit_tables, make_resampling, model_agreement
+from workbench.slot.shares import Resampling, credit_tables, make_resampling, model_agreement
 from workbench.source.shop import Shop
 
 DEFAULT_MODELS = ("first", "last", "linear", "position_based", "time_decay", "markov")
 TARGETS = ("view_item", "add_to_cart", "begin_checkout", "purchase")
+CORE_TABLES = ("slot_metrics", "slot_credit", "slot_differences", "slot_ranks")
+"""Tables that rest on sums by slot and bucket of users alone."""
 MOST_COMPARED = 60
 """Slots compared in pairs at most."""
 
@@ -134,22 +136,16 @@ def attribute_slots(
     check_arguments(rules, weights, models, targets, confidence_level, top_n, bootstrap_replicates, seed)
     shop.require("slot_attribution", "events")
     check_data(shop, rules, targets)
-    period, sales = shop.period(start_date, end_date, timezone), _sales(shop)
+    period, sales = shop.period(start_date, end_date, timezone), sales_of(shop)
     resampling = make_resampling(bootstrap_replicates, seed, confidence_level)
     names, counts = slot_names(shop), shop.collect(promotion_counts(shop.events, period, "slot_id"))
     counts["slot_id"] = counts["slot_id"].astype(str)
     credits = _collect(shop, sales, rules, targets, models, period, weights, bootstrap_replicates > 0, confidence_level)
-    credit, differences, ranks = credit_tables(
-        credits.every.values(),
-        models,
-        counts["slot_id"].unique().tolist() if credit_to == "slot_id" else [],
-        resampling,
-        credit_to=credit_to,
-        compared_model=shown_model(models),
-        most_compared=min(max(top_n, 2), MOST_COMPARED),
-    )
     by_slot, model = credits.by_slot, shown_model(models)
-    metrics = with_sales(count_metrics(shop, counts, names, confidence_level), by_slot)
+    core = core_tables(
+        shop, names, counts, credits.every, by_slot, models, resampling, credit_to=credit_to, top_n=top_n
+    )
+    metrics, credit, ranks = core["slot_metrics"], core["slot_credit"], core["slot_ranks"]
     leak = slot_leak(
         shop,
         period,
@@ -176,7 +172,7 @@ def attribute_slots(
         "slot_metrics": metrics,
         "slot_credit": credit,
         "slot_focus": focus,
-        "slot_differences": differences,
+        "slot_differences": core["slot_differences"],
         "slot_ranks": ranks,
         "slot_leak": leak.table,
         "slot_quadrants": slot_quadrants(leak.table),
@@ -221,7 +217,72 @@ def attribute_slots(
     )
 
 
-def _sales(shop: Shop) -> Sales:
+def core_tables(
+    shop: Shop,
+    names: pd.DataFrame,
+    counts: pd.DataFrame,
+    every: Mapping[str, TargetSums],
+    by_slot: Purchases,
+    models: Sequence[str],
+    resampling: Resampling,
+    *,
+    credit_to: str,
+    top_n: int,
+    wanted: Collection[str] = CORE_TABLES,
+) -> dict[str, pd.DataFrame]:
+    """Slots and their credit: what rests on sums by slot and bucket of users alone.
+
+    Parameters
+    ----------
+    shop
+        Tells whether people are told apart.
+    names
+        From ``slot_names``.
+    counts
+        Collected from ``metrics.touches.promotion_counts`` by slot, whose ids are texts.
+    every
+        Credit of each target.
+    by_slot
+        Credit of purchases by slot under the model shown.
+    models
+        Models in the order wanted.
+    resampling
+        Replicates of the buckets.
+    credit_to
+        What the ids of credit are.
+    top_n
+        So many slots are compared in pairs.
+    wanted
+        Which of these tables.
+
+    Returns
+    -------
+    dict
+        Those wanted of ``slot_metrics``, ``slot_credit``, ``slot_differences`` and ``slot_ranks``.
+    """
+    tables = {}
+    if "slot_metrics" in wanted:
+        metrics = count_metrics(shop, counts, names, resampling.confidence_level)
+        tables["slot_metrics"] = with_sales(metrics, by_slot)
+    if not set(wanted) - set(tables):
+        return tables
+    found = credit_tables(
+        every.values(),
+        models,
+        counts["slot_id"].unique().tolist() if credit_to == "slot_id" else [],
+        resampling,
+        credit_to=credit_to,
+        compared_model=shown_model(models),
+        most_compared=min(max(top_n, 2), MOST_COMPARED),
+        with_ranks="slot_ranks" in wanted,
+        with_differences="slot_differences" in wanted,
+    )
+    named = zip(("slot_credit", "slot_differences", "slot_ranks"), found, strict=True)
+    return tables | {name: table for name, table in named if name in wanted}
+
+
+def sales_of(shop: Shop) -> Sales:
+    """The tables that journeys are made of."""
     return Sales(
         events=shop.events,
         orders=shop.orders if shop.has("orders") else None,
@@ -256,20 +317,37 @@ def _collect(
             confidence_level=confidence_level,
         )
 
-    possible = [one for one in targets if one not in ("purchase", "begin_checkout") or shop.has("orders")]
-    every = {target: credit(target, rules, models) for target in possible}
-    model = shown_model(models)
-    # The Markov model has no sums by bucket, and participation counts an order more than once.
-    shown = "linear" if model in ("markov", "participation") else model
+    every = {target: credit(target, rules, models) for target in possible_targets(shop, targets)}
+    shown = purchase_model(models)
 
     def purchases(credit_to: CreditTo) -> Purchases:
         if not shop.has("orders"):
             return Purchases(None, shown)
-        own = every.get("purchase") if rules.credit_to == credit_to and shown == model else None
-        return Purchases(own or credit("purchase", replace(rules, credit_to=credit_to), [shown]), shown)
+        if has_purchases(rules, targets, models, credit_to):
+            return Purchases(every["purchase"], shown)
+        return Purchases(credit("purchase", replace(rules, credit_to=credit_to), [shown]), shown)
 
     has_contents = shop.has("events", "content_id")
     return _Credits(every, purchases("slot_id"), purchases("content_id") if has_contents else Purchases(None, shown))
+
+
+def possible_targets(shop: Shop, targets: Sequence[str]) -> list[str]:
+    """Targets that the shop can have: those of orders need orders."""
+    return [one for one in targets if one not in ORDER_TARGETS or shop.has("orders")]
+
+
+def purchase_model(models: Sequence[str]) -> str:
+    """The model under which purchases stand beside something else.
+
+    The Markov model has no sums by bucket, and participation counts an order more than once.
+    """
+    model = shown_model(models)
+    return "linear" if model in ("markov", "participation") else model
+
+
+def has_purchases(rules: JourneyRules, targets: Sequence[str], models: Sequence[str], credit_to: CreditTo) -> bool:
+    """Whether the credit of purchases asked for serves beside something else too."""
+    return "purchase" in targets and rules.credit_to == credit_to and purchase_model(models) in models
 
 
 def _shares_of_slots(credit: pd.DataFrame, by_slot: Purchases, model: str, known: list[str]) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import ibis.expr.types as ir
 from ibis import _
 
 from workbench.contract import CLICK, EVENT_RANK, EXPOSURE
@@ -85,10 +86,22 @@ def check_arguments(
         )
 
 
-def check_data(shop: Shop, rules: JourneyRules, targets: Sequence[str]) -> None:
-    """Refuse what the shop does not hold."""
-    _check_targets(shop, targets)
-    if rules.touch == EXPOSURE and not _events_there(shop, [EXPOSURE]):
+def check_data(shop: Shop, rules: JourneyRules, targets: Sequence[str], counted: ir.Table | None = None) -> None:
+    """Refuse what the shop does not hold.
+
+    Parameters
+    ----------
+    shop
+        The shop.
+    rules, targets
+        What is asked for.
+    counted
+        How often each event is there (event, rows), lazy; None: to be counted if need be.
+    """
+    if counted is None:
+        counted = shop.events.group_by("event").aggregate(rows=_.count())
+    _check_targets(shop, counted, targets)
+    if rules.touch == EXPOSURE and not _events_there(shop, counted, [EXPOSURE]):
         raise ParameterError(
             f'touch: no event "{EXPOSURE}" in the data, so that no touch could ever count. Use {CLICK}.'
         )
@@ -100,7 +113,7 @@ def check_data(shop: Shop, rules: JourneyRules, targets: Sequence[str]) -> None:
                 f"match_on: product_id needs {' and '.join(missing)}, which {shop.name} does not have. "
                 "Add it, name its source in a mapping (data/README.md), or set match_on to null."
             )
-    if rules.key_event and rules.key_event not in _events_there(shop, [rules.key_event]):
+    if rules.key_event and rules.key_event not in _events_there(shop, counted, [rules.key_event]):
         raise ParameterError(
             f'key_event: no event "{rules.key_event}" in the data, so that no touch could ever count. '
             "Set key_event to null."
@@ -117,21 +130,19 @@ def check_data(shop: Shop, rules: JourneyRules, targets: Sequence[str]) -> None:
         )
 
 
-def _events_there(shop: Shop, names: Sequence[str]) -> set[str]:
-    events = shop.events
-    return set(shop.collect(events.filter(events.event.isin(list(names))).select("event").distinct())["event"])
+def _events_there(shop: Shop, counted: ir.Table, names: Sequence[str]) -> set[str]:
+    return set(shop.collect(counted.filter(counted.event.isin(list(names))))["event"])
 
 
-def _check_targets(shop: Shop, targets: Sequence[str]) -> None:
+def _check_targets(shop: Shop, counted: ir.Table, targets: Sequence[str]) -> None:
     """Refuse a target that neither the contract nor the data know."""
     unknown = [target for target in targets if target not in EVENT_RANK]
     if not unknown:
         return
-    events, found = shop.events, _events_there(shop, unknown)
+    found = _events_there(shop, counted, unknown)
     for target in unknown:
         if target not in found:
-            counted = events.group_by("event").aggregate(rows=_.count()).order_by([_.rows.desc(), "event"]).limit(200)
-            names = shop.collect(counted)["event"].tolist()
+            names = shop.collect(counted.order_by([_.rows.desc(), "event"]).limit(200))["event"].tolist()
             raise ParameterError(
                 f'targets: no event "{target}" in the data{nearest(target, [*names, *EVENT_RANK], ".")} '
                 f"There are: {', '.join(names[:12])}."

@@ -1,6 +1,6 @@
 """Collect what each slot is credited with, by bucket of users, for one target under all models at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import ibis
@@ -16,6 +16,7 @@ from workbench.metrics.journeys import (
     MANY_CONVERSIONS,
     ORDER_TARGETS,
     JourneyRules,
+    Measure,
     Sales,
     busy_users,
     conversions,
@@ -129,21 +130,37 @@ def collect_target(
     tried against all their conversions.
     """
     touched, converted = touches(sales, rules, period), conversions(sales, rules, target, period)
-    has_amount = target in ORDER_TARGETS and shop.has_money
-    everything = shop.collect(totals(sales, rules, target, period, "amount" if has_amount else "conversions"))
-    way = _way(shop, touched, converted, rules, target, int(everything["busy_users"].sum()))
+    everything = shop.collect(totals(sales, rules, target, period, total_measure(shop, target)))
+    way = find_way(shop, touched, converted, rules, target, int(everything["busy_users"].sum()))
     keys = ["credited_id", *(["user_bucket"] if by_bucket else [])]
-    cells = shop.collect(
-        _credit(way, touched, converted, sales, rules, [one for one in models if one != "markov"], weights, keys)
-    )
-    found = _arranged(target, cells, everything, by_bucket, has_amount)
+    cells = shop.collect(credit_cells(way, touched, converted, sales, rules, models, weights, keys))
+    found = arranged(shop, target, cells, everything, by_bucket=by_bucket)
     if "markov" not in models:
         return found
-    return _with_markov(shop, found, way, touched, converted, sales, rules, period, weights, confidence_level)
+
+    def moves() -> tuple[pd.DataFrame, pd.DataFrame]:
+        states = _tail_grouped(shop, touched, weights.markov_states)
+        ways = credit_moves(way, states, converted, sales, rules), leaving_moves(states, converted, rules, period)
+        return shop.collect(ways[0]), shop.collect(ways[1])
+
+    return with_markov(found, moves, confidence_level)
 
 
-def _way(shop: Shop, touched: ir.Table, converted: ir.Table, rules: JourneyRules, target: str, busy_users: int) -> str:
-    """How touches and conversions find each other: ``join``, ``nearest`` or ``split``."""
+def total_measure(shop: Shop, target: str) -> Measure:
+    """What the size of a buyer is told by: money where the target carries some."""
+    return "amount" if target in ORDER_TARGETS and shop.has_money else "conversions"
+
+
+def find_way(
+    shop: Shop, touched: ir.Table, converted: ir.Table, rules: JourneyRules, target: str, busy_users: int
+) -> str:
+    """How touches and conversions find each other: ``join``, ``nearest`` or ``split``.
+
+    Raises
+    ------
+    ParameterError
+        Users with very many conversions whom no way serves.
+    """
     if not busy_users:
         return "join"
     if target == "purchase" and rules.reset_after_order:
@@ -177,7 +194,7 @@ def _split(
     return people, (touched.semi_join(busy, "user_id"), converted.semi_join(busy, "user_id"))
 
 
-def _credit(
+def credit_cells(
     way: str,
     touched: ir.Table,
     converted: ir.Table,
@@ -187,9 +204,10 @@ def _credit(
     weights: Weights,
     keys: list[str],
 ) -> ir.Table:
+    """Credit under the rule models among those given, one row per value of the keys; see ``metrics.credit.rule_credit``."""
     people, robots = _split(way, touched, converted)
     asked = {
-        "models": models,
+        "models": [one for one in models if one != "markov"],
         "half_life_hours": weights.half_life_hours,
         "position_weights": weights.position_weights,
         "by": keys,
@@ -203,19 +221,47 @@ def _credit(
     return union.group_by(keys).aggregate(**{name: union[name].sum() for name in found.columns if name not in keys})
 
 
-def _arranged(
-    target: str, cells: pd.DataFrame, everything: pd.DataFrame, by_bucket: bool, has_amount: bool
-) -> TargetSums:
-    buckets = 256 if by_bucket else 1
+def credit_moves(way: str, touched: ir.Table, converted: ir.Table, sales: Sales, rules: JourneyRules) -> ir.Table:
+    """Moves of all journeys that convert, as ``metrics.transitions.converting_moves`` has them."""
+    people, robots = _split(way, touched, converted)
+    moves = converting_moves(pairs(*people, rules, by_nearest=way == "nearest"), rules)
+    if robots is None:
+        return moves
+    orders = None if sales.orders is None else sales.orders.semi_join(busy_users(converted), "user_id")
+    return ibis.union(moves, robot_moves(*robots, orders, rules).select(moves.columns))
+
+
+def arranged(shop: Shop, target: str, cells: pd.DataFrame, everything: pd.DataFrame, *, by_bucket: bool) -> TargetSums:
+    """Turn collected credit and totals into sums by bucket.
+
+    Parameters
+    ----------
+    shop
+        Whose orders these are; tells whether they carry money.
+    target
+        What is credited.
+    cells
+        From ``credit_cells``; the frame is changed.
+    everything
+        From ``metrics.journeys.totals``.
+    by_bucket
+        Whether there are 256 buckets or one.
+
+    Raises
+    ------
+    TableError
+        An id that the tables use for something else.
+    """
+    buckets, has_amount = 256 if by_bucket else 1, total_measure(shop, target) == "amount"
     numbers = [name for name in cells.columns if name not in ("credited_id", "user_bucket")]
     cells[numbers] = cells[numbers].astype("float64").fillna(0.0)
-    ids = np.sort(cells["credited_id"].unique().astype(str))
+    ids, item = _numbered(cells["credited_id"])
     if DIRECT in ids or OTHER in ids:
         raise TableError(
             f'slot ids: "{DIRECT if DIRECT in ids else OTHER}" is used by the tables of this report for something else. '
             "Rename this id in the source, or with values in a mapping (data/README.md)."
         )
-    cells["item"] = np.searchsorted(ids, cells["credited_id"].astype(str))
+    cells["item"] = item
     cells["bucket"] = cells["user_bucket"].astype("int64") if by_bucket else 0
     # Shares of a total that refunds have eaten up mean nothing: then conversions are shared.
     has_amount = has_amount and everything["amount"].fillna(0.0).sum() > CENT / 2
@@ -238,6 +284,13 @@ def _arranged(
     )
 
 
+def _numbered(names: pd.Series) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+    """The names there are, in order, and the place of each row among them; -1 for null."""
+    codes, found = pd.factorize(names)
+    ids, place = np.unique(np.asarray(found, dtype=str), return_inverse=True)
+    return ids, np.append(place, -1)[codes].astype(np.int64)
+
+
 def _spread(everything: pd.DataFrame) -> pd.DataFrame:
     """Conversions without a user are many unknown people, not one: spread them evenly over the buckets."""
     nobody = everything["user_bucket"].isna()
@@ -256,35 +309,27 @@ def _by_bucket(table: pd.DataFrame, column: str, buckets: int) -> Floats:
 # -- Markov ------------------------------------------------------------------------------------------------
 
 
-def _with_markov(
-    shop: Shop,
-    found: TargetSums,
-    way: str,
-    touched: ir.Table,
-    converted: ir.Table,
-    sales: Sales,
-    rules: JourneyRules,
-    period: Period,
-    weights: Weights,
-    confidence_level: float,
+def with_markov(
+    found: TargetSums, moves: Callable[[], tuple[pd.DataFrame, pd.DataFrame]], confidence_level: float
 ) -> TargetSums:
-    """Add the Markov shares, or the reason why there are none."""
+    """Add the Markov shares, or the reason why there are none.
+
+    Parameters
+    ----------
+    found
+        Credit under the rule models.
+    moves
+        Gives the moves that end in a conversion and those that end in null; asked only where something has a touch.
+    confidence_level
+        Coverage of intervals.
+    """
     if not found.matched["conversions"].sum():
         return replace(found, refusal="no_journeys")
-    touched = _tail_grouped(shop, touched, weights.markov_states)
-    people, robots = _split(way, touched, converted)
-    moves = converting_moves(pairs(*people, rules, by_nearest=way == "nearest"), rules)
-    if robots is not None:
-        orders = None if sales.orders is None else sales.orders.semi_join(busy_users(converted), "user_id")
-        moves = ibis.union(moves, robot_moves(*robots, orders, rules).select(moves.columns))
-    converting = shop.collect(moves)
-    leaving = shop.collect(leaving_moves(touched, converted, rules, period))
+    converting, leaving = moves()
     if leaving.empty:
         return replace(found, refusal="no_null_journeys")
-    every = [one[side] for one in (converting, leaving) for side in ("origin", "destination")]
-    states = np.sort(pd.concat(every).dropna().unique().astype(str))
     try:
-        shares = _solved(states, converting, leaving, confidence_level)
+        states, shares = _solved(converting, leaving, confidence_level)
     except EstimationError:
         return replace(found, refusal="not_answerable")
     return replace(found, markov=shares, markov_ids=tuple(states))
@@ -302,23 +347,25 @@ def _tail_grouped(shop: Shop, touched: ir.Table, states: int) -> ir.Table:
 
 
 def _solved(
-    states: NDArray[np.str_], converting: pd.DataFrame, leaving: pd.DataFrame, confidence_level: float
-) -> MarkovShares:
-    """Turn the collected moves into arrays by 64 buckets and solve."""
-    place = {name: number for number, name in enumerate(states)}
+    converting: pd.DataFrame, leaving: pd.DataFrame, confidence_level: float
+) -> tuple[NDArray[np.str_], MarkovShares]:
+    """Turn the collected moves into arrays by 64 buckets and solve; the states in their order, and their shares."""
+    both = (converting, leaving)
+    states, place = _numbered(pd.concat([*(one["origin"] for one in both), *(one["destination"] for one in both)]))
+    origin, destination = np.split(place, 2)
+    bucket, journeys = (
+        np.concatenate([one[name].to_numpy(dtype=type_) for one in both])
+        for name, type_ in (("bucket", np.int64), ("journeys", np.float64))
+    )
     count = len(states)
-    starts, ends = np.zeros((64, count)), {"conversion": np.zeros((64, count)), "null": np.zeros((64, count))}
-    parts = []
-    for kind, table in (("conversion", converting), ("null", leaving)):
-        bucket = table["bucket"].to_numpy(dtype=np.int64)
-        journeys = table["journeys"].to_numpy(dtype=float)
-        origin = table["origin"].map(place).to_numpy(dtype=np.int64)
-        destination = table["destination"].map(place).fillna(-1).to_numpy(dtype=np.int64)
-        leaves = destination < 0
-        # What starts at a slot is what leaves it less what comes to it.
-        np.add.at(starts, (bucket, origin), journeys)
-        np.add.at(starts, (bucket[~leaves], destination[~leaves]), -journeys[~leaves])
-        np.add.at(ends[kind], (bucket[leaves], origin[leaves]), journeys[leaves])
-        parts.append((bucket[~leaves], origin[~leaves], destination[~leaves], journeys[~leaves]))
-    moves = BucketMoves(*(np.concatenate(one) for one in zip(*parts, strict=True)))
-    return jackknife_shares(starts, moves, ends["conversion"], ends["null"], confidence_level=confidence_level)
+
+    def by_bucket(state: NDArray[np.int64], chosen: NDArray[np.bool_]) -> Floats:
+        cell = bucket[chosen] * count + state[chosen]
+        return np.bincount(cell, journeys[chosen], minlength=64 * count).reshape(64, count).astype(float)
+
+    leaves, converts = destination < 0, np.arange(len(origin)) < len(converting)
+    # What starts at a slot is what leaves it less what comes to it.
+    starts = by_bucket(origin, np.ones_like(leaves)) - by_bucket(destination, ~leaves)
+    moves = BucketMoves(bucket[~leaves], origin[~leaves], destination[~leaves], journeys[~leaves])
+    ends = (by_bucket(origin, leaves & one) for one in (converts, ~converts))
+    return states, jackknife_shares(starts, moves, *ends, confidence_level=confidence_level)

@@ -1,7 +1,8 @@
 """From credit by bucket to the tables: shares with intervals, differences, ranks, and where models disagree."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from workbench.stats.intervals import MINIMUM_EFFECTIVE, zero_share_upper
 from workbench.stats.markov import OTHER
 from workbench.stats.resampling import (
     MINIMUM_EXPECTED,
+    ShareIntervals,
     bucket_weights,
     rank_intervals,
     share_intervals,
@@ -24,6 +26,7 @@ Floats = NDArray[np.float64]
 UNSHARED = ("participation",)
 """Models whose credits sum above the conversions: their shares do not sum to 1 and are shown apart."""
 MOST_RANKED = 200
+_MOST_COLUMNS = 4096  # 8 MB of sums by bucket
 _NONE: Floats = np.zeros((0, 0))
 CREDIT_COLUMNS = [
     "target",
@@ -85,10 +88,16 @@ def make_resampling(replicates: int, seed: int, confidence_level: float) -> Resa
 class _Shares:
     """Shares of one target and model: by bucket over a common total, or as pseudo-values of the jackknife."""
 
-    ids: tuple[str, ...]
+    ids: tuple[str, ...]  # ``count`` that have credit, (direct), and those that have none
+    count: int
     sums: Floats
     totals: Floats
     weights: Floats
+
+    def without_direct(self) -> "_Shares":
+        kept = [one for one in range(len(self.ids)) if one != self.count]
+        ids = tuple(self.ids[one] for one in kept)
+        return _Shares(ids, self.count, self.sums[:, kept], self.totals, self.weights)
 
 
 def credit_tables(
@@ -100,6 +109,8 @@ def credit_tables(
     credit_to: str,
     compared_model: str,
     most_compared: int,
+    with_ranks: bool = True,
+    with_differences: bool = True,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """slot_credit of all targets and models, slot_differences and slot_ranks of one model.
 
@@ -119,25 +130,49 @@ def credit_tables(
         The model whose shares are ranked and compared; of the others ``model_agreement`` tells.
     most_compared
         Pairs are formed among so many, those with most credit.
+    with_ranks, with_differences
+        Whether these are wanted; else their tables are empty.
     """
     credits, differences, ranks = [], [], []
     for sums in every:
-        for model in models:
-            if model == "markov" and sums.markov is None:
-                continue
-            table, shares = _credit(sums, model, known, resampling)
-            credits.append(table.assign(target=sums.target, model=model, credit_to=credit_to))
-            if model != compared_model or not len(table):
-                continue
+        if not sums.total["conversions"].sum():
+            continue
+        answerable = [one for one in models if one != "markov" or sums.markov is not None]
+        every_share = {model: _shares(sums, model, known, resampling) for model in answerable}
+        found = _intervals(sums, every_share, resampling)
+        for model, shares in every_share.items():
             names = {"target": sums.target, "model": model}
-            ranking, is_sure = _ranks(sums, shares, resampling)
+            credits.append(
+                {**names, "credit_to": credit_to, **_credit(sums, model, shares, found.get(model), resampling)}
+            )
+            if model != compared_model or not (with_ranks or with_differences):
+                continue
+            slots = shares.without_direct()
+            ranking, is_sure = _ranks(sums, slots, resampling)
             ranks.append(ranking.assign(**names))
-            differences.append(_differences(sums, shares, is_sure, most_compared, resampling).assign(**names))
+            if with_differences:
+                differences.append(_differences(sums, slots, is_sure, most_compared, resampling).assign(**names))
     return (
-        _stacked(credits, CREDIT_COLUMNS),
+        _one_table(credits, CREDIT_COLUMNS),
         _stacked(differences, DIFFERENCE_COLUMNS),
         _stacked(ranks, RANK_COLUMNS),
     )
+
+
+def _one_table(parts: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
+    """One table of parts whose columns are arrays or one value for all their rows: faster than to join tables."""
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    sizes = [len(one["credited_id"]) for one in parts]
+    whole = {}
+    for name in columns:
+        values = [one[name] for one in parts]
+        if any(isinstance(one, np.ndarray) for one in values):
+            filled = [np.broadcast_to(one, size) for one, size in zip(values, sizes, strict=True)]
+            whole[name] = np.concatenate(filled)
+        else:
+            whole[name] = np.repeat(np.array(values, dtype=object), sizes)
+    return pd.DataFrame(whole)
 
 
 def _stacked(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
@@ -145,78 +180,83 @@ def _stacked(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def _credit(sums: TargetSums, model: str, known: Sequence[str], resampling: Resampling) -> tuple[pd.DataFrame, _Shares]:
-    """One row per id and ``(direct)``, largest credit first; all known ids in it."""
-    if model == "markov":
-        ids, credit = _markov_credit(sums)
-    else:
-        ids = sums.ids
-        credit = {name: sums.matrix(model, name).sum(axis=0) for name in ("conversions", "amount")}
-    if not sum(sums.total["conversions"]):
-        return pd.DataFrame(columns=CREDIT_COLUMNS), _Shares((), np.zeros((1, 0)), np.zeros(1), _NONE)
-    # Where the chain merged its tail, a slot inside (other) has no credit of its own to speak of.
+def _shares(sums: TargetSums, model: str, known: Sequence[str], resampling: Resampling) -> _Shares:
+    """Columns: what has credit, (direct), and what is known and has none."""
+    ids = sums.markov_ids if model == "markov" else sums.ids
     have = set(ids)
+    # Where the chain merged its tail, a slot inside (other) has no credit of its own to speak of.
     without = [] if OTHER in have and model == "markov" else [one for one in known if one not in have]
-    every = [*ids, *without]
-    table = pd.DataFrame({"credited_id": [*ids, DIRECT, *without]})
-    for name, column in (("conversions", "conversion"), ("amount", "amount")):
-        values = np.concatenate([credit[name], np.zeros(len(without))])
-        total = sums.total[name].sum()
-        has = name == "conversions" or sums.has_amount
-        table[f"{column}_credit"] = values if has else np.nan
-        table[f"{column}_share"] = values / total if has and total else np.nan
-    shares = _shares(sums, model, ids, len(without), resampling)
-    if model in UNSHARED or resampling.weights is None:
-        table[["ci_lower", "ci_upper", "effective_buyers"]] = np.nan
-        table["reason"] = "sums_above_total" if model in UNSHARED else "not_asked_for"
+    every = (*ids, DIRECT, *without)
+    if model == "markov" and sums.buckets == 1:
+        rows, totals, weights = _markov_shares(sums)[None, :], np.ones(1), None
     elif model == "markov":
-        _add_markov_interval(table, sums, len(without), resampling.confidence_level)
+        rows = _pseudo_values(sums)
+        totals, weights = np.ones(len(rows)), resampling.few_weights
+        weights = None if weights is None else weights[:, : len(rows)]
     else:
-        found = share_intervals(
-            shares.sums,
-            shares.totals,
-            shares.weights,
+        rows, totals, weights = sums.matrix(model, sums.measure), sums.total[sums.measure], resampling.weights
+    rows = np.hstack([rows, np.zeros((len(rows), len(without)))])
+    return _Shares(every, len(ids), rows, totals, _NONE if weights is None else weights)
+
+
+def _intervals(sums: TargetSums, shares: Mapping[str, _Shares], resampling: Resampling) -> dict[str, ShareIntervals]:
+    """Intervals of all rule models that share out, some thousand columns at a time: what they share is prepared once."""
+    if resampling.weights is None:
+        return {}
+    rules = [model for model in shares if model not in UNSHARED and model != "markov"]
+    found = {}
+    together = max(1, _MOST_COLUMNS // max(len(sums.ids), 1))
+    for first in range(0, len(rules), together):
+        some = rules[first : first + together]
+        whole = share_intervals(
+            np.hstack([shares[model].sums for model in some]),
+            sums.total[sums.measure],
+            resampling.weights,
             confidence_level=resampling.confidence_level,
             effective_total=sums.effective,
         )
-        table["ci_lower"], table["ci_upper"] = found.lower, found.upper
-        table["effective_buyers"], table["reason"] = found.effective, found.reason
-    size = table["amount_credit" if sums.has_amount else "conversion_credit"]
-    order = table.assign(is_direct=table["credited_id"] == DIRECT, size=-size.round(9))
-    order = order.sort_values(["is_direct", "size", "credited_id"])
-    kept = [*range(len(ids)), *range(len(ids) + 1, len(table))]
-    slots = _Shares(tuple(every), shares.sums[:, kept], shares.totals, shares.weights)
-    return table.loc[order.index].reset_index(drop=True), slots
+        ends = np.cumsum([shares[model].sums.shape[1] for model in some])
+        for model, end in zip(some, ends, strict=True):
+            own = slice(end - shares[model].sums.shape[1], end)
+            found[model] = ShareIntervals(**{one.name: getattr(whole, one.name)[own] for one in fields(ShareIntervals)})
+    return found
 
 
-def _shares(sums: TargetSums, model: str, ids: Sequence[str], without: int, resampling: Resampling) -> _Shares:
-    """Columns as in the credit table: the ids, (direct), the ids without credit."""
-    if model == "markov" and sums.buckets == 1:
-        share = np.append(_markov_shares(sums), np.zeros(without))
-        return _Shares(tuple(ids), share[None, :], np.ones(1), _NONE)
-    if model == "markov":
-        pseudo = _pseudo_values(sums)
-        rows = np.hstack([pseudo, np.zeros((len(pseudo), without))])
-        few = resampling.few_weights
-        weights = _NONE if few is None else few[:, : len(rows)]
-        return _Shares(tuple(ids), rows, np.ones(len(rows)), weights)
-    matrix = sums.matrix(model, sums.measure)
-    return _Shares(
-        tuple(ids),
-        np.hstack([matrix, np.zeros((len(matrix), without))]),
-        sums.total[sums.measure],
-        _NONE if resampling.weights is None else resampling.weights,
-    )
+def _credit(
+    sums: TargetSums, model: str, shares: _Shares, found: ShareIntervals | None, resampling: Resampling
+) -> dict[str, Any]:
+    """Columns of one row per id and ``(direct)``, largest credit first, ``(direct)`` and what it leaves last."""
+    ids = np.array(shares.ids, dtype=object)
+    without = len(ids) - shares.count - 1
+    credit = _markov_credit(sums) if model == "markov" else {}
+    columns: dict[str, Any] = {"credited_id": ids}
+    for name, column in (("conversions", "conversion"), ("amount", "amount")):
+        values = credit[name] if model == "markov" else sums.matrix(model, name).sum(axis=0)
+        values, total = np.concatenate([values, np.zeros(without)]), sums.total[name].sum()
+        has = name == "conversions" or sums.has_amount
+        columns[f"{column}_credit"] = values if has else np.full(len(ids), np.nan)
+        columns[f"{column}_share"] = values / total if has and total else np.full(len(ids), np.nan)
+    if model in UNSHARED or resampling.weights is None:
+        none = "sums_above_total" if model in UNSHARED else "not_asked_for"
+        columns |= dict.fromkeys(("ci_lower", "ci_upper", "effective_buyers"), np.full(len(ids), np.nan))
+        columns["reason"] = np.full(len(ids), none, dtype=object)
+    elif found is None:
+        columns |= _markov_interval(sums, without, resampling.confidence_level)
+    else:
+        columns |= {"ci_lower": found.lower, "ci_upper": found.upper}
+        columns |= {"effective_buyers": found.effective, "reason": found.reason}
+    size = columns["amount_credit" if sums.has_amount else "conversion_credit"]
+    order = np.lexsort((np.array(shares.ids), -size.round(9), ids == DIRECT))
+    return {name: values[order] for name, values in columns.items()}
 
 
-def _markov_credit(sums: TargetSums) -> tuple[tuple[str, ...], dict[str, Floats]]:
+def _markov_credit(sums: TargetSums) -> dict[str, Floats]:
     assert sums.markov is not None
     shares = sums.markov.result.shares
-    credit = {
+    return {
         name: np.append(shares * sums.matched[name].sum(), sums.direct(name).sum())
         for name in ("conversions", "amount")
     }
-    return sums.markov_ids, credit
 
 
 def _markov_shares(sums: TargetSums) -> Floats:
@@ -243,7 +283,7 @@ def _pseudo_values(sums: TargetSums) -> Floats:
     return share - (len(left_out) - 1) * (left_out - left_out.mean(axis=0))
 
 
-def _add_markov_interval(table: pd.DataFrame, sums: TargetSums, without: int, confidence_level: float) -> None:
+def _markov_interval(sums: TargetSums, without: int, confidence_level: float) -> dict[str, Any]:
     """Delete-one-bucket jackknife on the logit scale, over 64 buckets."""
     left_out, share = _left_out(sums)
     count = len(left_out)
@@ -259,13 +299,15 @@ def _add_markov_interval(table: pd.DataFrame, sums: TargetSums, without: int, co
     none = np.concatenate([share == 0, np.ones(without, dtype=bool)])
     never = zero_share_upper(sums.effective, confidence_level=confidence_level) if many else np.nan
     rest = np.full(without, np.nan)
-    for side, bound, at_zero in (("ci_lower", bounds[0], 0.0 if many else np.nan), ("ci_upper", bounds[1], never)):
-        table[side] = np.where(none, at_zero, np.concatenate([bound, rest]))
-    table["effective_buyers"] = np.nan
-    reason = pd.Series("no_variation" if many else "few_effective_buyers", index=table.index, dtype=object)
-    reason = reason.mask(np.concatenate([few_own, rest > 0]) & many, "few_own_buyers")
-    reason = reason.mask(np.concatenate([good, rest > 0]), None)
-    table["reason"] = reason.mask(none & many, "no_credit_upper_bound")
+    lower, upper = (
+        np.where(none, at_zero, np.concatenate([bound, rest]))
+        for bound, at_zero in zip(bounds, (0.0 if many else np.nan, never), strict=True)
+    )
+    reason = np.full(len(none), "no_variation" if many else "few_effective_buyers", dtype=object)
+    reason[np.concatenate([few_own, rest > 0]) & many] = "few_own_buyers"
+    reason[np.concatenate([good, rest > 0])] = None
+    reason[none & many] = "no_credit_upper_bound"
+    return {"ci_lower": lower, "ci_upper": upper, "effective_buyers": np.full(len(none), np.nan), "reason": reason}
 
 
 def _largest_first(shares: _Shares) -> NDArray[np.intp]:

@@ -13,10 +13,11 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 import weakref
 from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
@@ -72,6 +73,8 @@ class Engine:
         Table and column of times without a zone that the engine's own type does not tell apart.
     without_nulls, without_blanks
         Table and column that hold no null, or no empty text, as the files' own statistics say.
+    lock
+        Held by whoever queries, since threads (panels) share the connection.
     """
 
     backend: Any
@@ -84,13 +87,15 @@ class Engine:
     zoneless: frozenset[tuple[str, str]] = frozenset()
     without_nulls: frozenset[tuple[str, str]] = frozenset()
     without_blanks: frozenset[tuple[str, str]] = frozenset()
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     def collect(self, expression: ibis.Table) -> pd.DataFrame:
         """Execute a lazy table; decimals come back as floats."""
         import duckdb
 
         try:
-            return self.backend.to_pandas(_floats(expression))
+            with self.lock:
+                return self.backend.to_pandas(_floats(expression))
         except duckdb.Error as error:
             if "CSV Error" not in str(error):
                 raise
@@ -101,8 +106,9 @@ class Engine:
         if self.kind != "duckdb":
             return table
         view = f"workbench_view_of_{name}"
-        self.backend.raw_sql(f'CREATE OR REPLACE TEMP VIEW "{view}" AS {self.backend.compile(table)}')
-        return self.backend.table(view)
+        with self.lock:
+            self.backend.raw_sql(f'CREATE OR REPLACE TEMP VIEW "{view}" AS {self.backend.compile(table)}')
+            return self.backend.table(view)
 
     def stored(self, name: str, table: ibis.Table) -> ibis.Table:
         """A table of texts (CSV), read and converted once and kept as typed columns in a file of this session.
@@ -135,7 +141,8 @@ class Engine:
             return table
         table, kept = _floats(table), f"workbench_held_{name}"
         of = " ENGINE = Memory" if self.kind == "clickhouse" else ""
-        self.backend.raw_sql(f'CREATE OR REPLACE TEMPORARY TABLE "{kept}"{of} AS {self.backend.compile(table)}')
+        with self.lock:
+            self.backend.raw_sql(f'CREATE OR REPLACE TEMPORARY TABLE "{kept}"{of} AS {self.backend.compile(table)}')
         # Under the types it was asked for: ClickHouse stores truth as a number, and forgets what may be null.
         return ibis.expr.operations.DatabaseTable(kept, schema=table.schema(), source=self.backend).to_expr()
 

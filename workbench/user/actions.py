@@ -7,9 +7,10 @@ import pandas as pd
 from workbench.analysis import Action, Cell
 from workbench.glossary import codes
 from workbench.language import Language, format_amount, format_count, format_interval, format_rate, say
+from workbench.user.alerts import STOPPED
 from workbench.user.next_purchase import ALL
 from workbench.user.quadrants import QuadrantRules, QuadrantsFound
-from workbench.user.words import Tables, alarm_key, alarms_of, counted, last_groups
+from workbench.user.words import Tables, alarm_key, alarms_of, counted, current_alarms, newest_period, went
 
 MOST_ACTIONS = 3
 _VALUE_METRICS = ("paid_amount", "average_order_value", "orders")
@@ -26,47 +27,59 @@ _URGENCY = (
 _FIRST = frozenset(_URGENCY[:4])
 
 
-def user_actions(tables: Tables, rules: QuadrantRules, found: QuadrantsFound, lang: Language) -> tuple[Action, ...]:
+def user_actions(
+    tables: Tables,
+    rules: QuadrantRules,
+    found: QuadrantsFound,
+    lang: Language,
+    *,
+    has_chosen_users: bool = False,
+) -> tuple[Action, ...]:
     """At most three: alarms and what a test decided, then the others; by money, then by urgency.
 
     What a test measured, and what explains the verdict, stand before money that is only described: many buyers together
     have paid much, and no message brings all of that.
     """
-    alarms = _of_alarms(tables, lang)
     every = [
-        *alarms,
-        *_of_results(tables, lang),
+        *_of_alarms(tables, lang),
+        *_of_results(tables, lang, has_chosen_users=has_chosen_users),
         *_of_due(tables, rules, found, lang),
         *_of_overdue(tables, lang),
     ]
     every.sort(key=lambda one: (one.name not in _FIRST, -(one.amount or 0.0), _URGENCY.index(one.name)))
     # An alarm makes the verdict long: with three actions below it a phone's first screen would not hold them.
-    return tuple(every[: MOST_ACTIONS - 1 if alarms else MOST_ACTIONS])
+    told = alarms_of(tables)
+    is_long = bool(len(told)) and told["period_index"].max() >= newest_period(tables) - 1
+    return tuple(every[: MOST_ACTIONS - 1 if is_long else MOST_ACTIONS])
 
 
 def _of_alarms(tables: Tables, lang: Language) -> list[Action]:
-    """Call those who left where an alarm rang in the last period; older alarms are findings."""
-    alarms = alarms_of(tables)
-    if not len(alarms):
-        return []
-    recent = alarms[alarms["period_index"] == tables["quadrants"]["period_index"].max()]
+    """Call those who left where an alarm rings in the newest period; older alarms are findings."""
     found = []
-    for row in recent.head(2).to_dict("records"):
+    for row in current_alarms(tables).head(2).to_dict("records"):
         count, is_money = round(row["excess_users"]), row["amount_at_risk"] > 0
         basis = (
             "what those beyond the usual number paid less in the window; not what a call brings back",
             "超出常态部分的用户在窗口内少付的金额，并非联系即可挽回",
         )
-        if not is_money:
-            basis = ("no money is at risk: they paid nothing in the window", "不涉及金额：窗口内没有实付")
+        if pd.isna(row["amount_at_risk"]):
+            basis = ("the data carry no money", "数据没有金额")
+        elif not is_money and row["to_group"] in ("gone", STOPPED):
+            basis = ("no money is at risk: they paid nothing in the window before", "不涉及金额：此前窗口内没有实付")
+        elif not is_money:
+            basis = (
+                "no money is at risk: they paid no less than in the window before",
+                "不涉及金额：实付不少于此前窗口",
+            )
+        did = went(row, count, lang)
         found.append(
             Action(
                 name="call_leavers",
                 text=say(
                     lang,
-                    f"Find out why {counted(count, 'user')} of “{row['from_name']}” more than usual "
-                    f"{'is' if count == 1 else 'are'} lost ({row['to_name'].lower()}); call them with a control held out.",
-                    f"查明“{row['from_name']}”为何比通常多流失约 {format_count(count)} 名（{row['to_name']}），联系时保留对照组。",
+                    f"Find out why {counted(count, 'user')} of “{row['from_name']}” more than usual {did}; call them with a "
+                    "control held out.",
+                    f"查明“{row['from_name']}”为何比通常多约 {format_count(count)} 名{did}，联系时保留对照组。",
                 ),
                 cell=Cell("migration_alerts", alarm_key(row), "amount_at_risk"),
                 amount=row["amount_at_risk"] if is_money else None,
@@ -82,13 +95,15 @@ def _of_alarms(tables: Tables, lang: Language) -> list[Action]:
 # -- audiences of an earlier run -----------------------------------------------------------------------------
 
 
-def _of_results(tables: Tables, lang: Language) -> list[Action]:
+def _of_results(tables: Tables, lang: Language, *, has_chosen_users: bool) -> list[Action]:
     """What each audience that was compared with its control asks for."""
     rows = tables.get("audience_action", pd.DataFrame())
-    return [_of_result(row, lang) for row in rows.to_dict("records")]
+    whole_shop = say(lang, "; of the whole shop, not of the users chosen", "；口径为全店，而非所选用户")
+    reach = whole_shop if has_chosen_users else ""
+    return [_of_result(row, reach, lang) for row in rows.to_dict("records")]
 
 
-def _of_result(row: dict, lang: Language) -> Action:
+def _of_result(row: dict, reach: str, lang: Language) -> Action:
     name, action, days = row["audience"], str(row["action"]), format_count(row["followed_days"])
     text = {
         "roll_out": (
@@ -124,7 +139,7 @@ def _of_result(row: dict, lang: Language) -> Action:
         amount=None if sign is None else sign * float(row["total_estimate"]),
         ci_lower=None if sign is None else ends[0],
         ci_upper=None if sign is None else ends[1],
-        basis=_basis(row, lang),
+        basis=_basis(row, lang) + reach,
         evidence="randomized",
     )
 
@@ -205,8 +220,8 @@ def _of_due(tables: Tables, rules: QuadrantRules, found: QuadrantsFound, lang: L
     called = {one: due[one] for one in valuable_quadrants(rules) if one in due and due[one] >= 1}
     if not called:
         return []
-    paid = last_groups(tables).set_index("quadrant")["paid_amount_per_user"].astype(float)
-    amount = sum(count * paid[one] for one, count in called.items())
+    returns = contacts[contacts["buyer_group"] == ALL].set_index("quadrant")["contact_expected_returns"].astype(float)
+    worth, basis = _worth_of_returns(tables, sum(returns[one] for one in called))
     who = [f"{format_count(count)} of “{found.names[one]}”" for one, count in called.items()]
     who_zh = [f"“{found.names[one]}”{format_count(count)} 名" for one, count in called.items()]
     largest = max(called, key=lambda one: called[one])
@@ -219,16 +234,10 @@ def _of_due(tables: Tables, rules: QuadrantRules, found: QuadrantsFound, lang: L
                 f"联系{'、'.join(who_zh)}：正处于复购者通常再次购买的时段。",
             ),
             cell=Cell("contacts", {"quadrant": largest, "buyer_group": ALL}, "contact_count"),
-            amount=amount if amount > 0 else None,
+            amount=worth,
             ci_lower=None,
             ci_upper=None,
-            basis=say(
-                lang,
-                f"what as many of the group paid in {counted(rules.window_days, 'day')}; not what a message adds",
-                f"同等数量该群体用户 {rules.window_days} 天的实付金额，并非触达带来的增量",
-            )
-            if amount > 0
-            else say(lang, "the data carry no money", "数据没有金额"),
+            basis=say(lang, *basis),
             evidence="descriptive",
         )
     ]
@@ -244,8 +253,7 @@ def _of_overdue(tables: Tables, lang: Language) -> list[Action]:
     count = float(row["overdue_count"])
     if not count >= 1:
         return []
-    day, horizon = format_count(row["contact_until_day"]), format_count(row["horizon_days"])
-    worth, share, order = _worth_of_overdue(tables, row)
+    worth, basis = _worth_of_returns(tables, float(row["overdue_expected_returns"]))
     more = moments[(moments["buyer_group"] == "more") & (moments["overdue_count"].astype(float) >= 1)]
     first = ("", "")
     if len(more) and float(more["overdue_count"].iloc[0]) < count:
@@ -253,14 +261,6 @@ def _of_overdue(tables: Tables, lang: Language) -> list[Action]:
         first = (
             f", first the {loyal} with three purchases or more",
             f"，优先其中购买三次及以上的 {loyal} 名",
-        )
-    basis = ("the data do not say what their orders would bring", "数据无法说明其订单金额")
-    if worth is not None:
-        basis = (
-            f"as many as usually come from day {day} to day {horizon} ({format_rate(share)}), one average order "
-            f"({format_amount(order, 'en')}) each; not what a message adds",
-            f"按通常于第 {day} 至 {horizon} 天复购的比例（{format_rate(share)}）、每人一笔平均订单（{format_amount(order, 'zh')}）计，"
-            "并非触达带来的增量",
         )
     return [
         Action(
@@ -281,18 +281,21 @@ def _of_overdue(tables: Tables, lang: Language) -> list[Action]:
     ]
 
 
-def _worth_of_overdue(tables: Tables, row: dict) -> tuple[float | None, float, float]:
-    """What the overdue would pay if as many came as usually do, that share, and the average order.
+def _worth_of_returns(tables: Tables, returns: float) -> tuple[float | None, tuple[str, str]]:
+    """What so many who are expected to buy again would pay, one average order of the shop each; and the basis.
 
-    At the median day half of those who come back within the horizon have done so: of those not back then, half of the
-    share r that comes back is left among 1 - r / 2. Later it is less, so this is the most that is usual.
+    The same for those due and those overdue, so that both stand in one order.
     """
-    buyers = tables.get("buyers", pd.DataFrame())
-    whole = buyers[buyers["buyer_group"] == ALL] if len(buyers) else buyers
-    if not len(whole):
-        return None, math.nan, math.nan
-    orders, paid = float(whole["order_count"].iloc[0]), float(whole["paid_amount"].iloc[0])
-    half = float(row["return_share"]) / 2
-    share, order = half / (1 - half) if half < 1 else math.nan, paid / orders if orders else math.nan
-    worth = float(row["overdue_count"]) * share * order
-    return (worth if worth > 0 else None), share, order
+    rows = {name: tables.get(name, pd.DataFrame()) for name in ("buyers", "next_purchase")}
+    whole, moments = (rows[name][rows[name]["buyer_group"] == ALL] if len(rows[name]) else rows[name] for name in rows)
+    orders, paid = (float(whole[name].iloc[0]) if len(whole) else math.nan for name in ("order_count", "paid_amount"))
+    worth = returns * paid / orders if orders else math.nan
+    if not worth > 0:
+        return None, ("the data do not say what their orders would bring", "数据无法说明其订单金额")
+    horizon, count = format_count(moments["horizon_days"].iloc[0]), format_count(round(returns))
+    return worth, (
+        f"about {count} usually still buy by day {horizon}, an average order ({format_amount(paid / orders, 'en')}) each; not "
+        "what a message adds",
+        f"通常仍有约 {count} 名在第 {horizon} 天前复购，每人一笔平均订单（{format_amount(paid / orders, 'zh')}）；"
+        "并非触达带来的增量",
+    )

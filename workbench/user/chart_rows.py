@@ -11,7 +11,7 @@ from workbench.language import Language, format_amount, format_count, format_rat
 from workbench.user.alerts import is_rise
 from workbench.user.headline import alarm_text
 from workbench.user.migration import ORIGINS, TARGETS
-from workbench.user.words import alarms_of
+from workbench.user.words import alarms_of, counted, marked
 
 QUADRANTS = ["high_high", "high_low", "low_high", "low_low"]
 BEFORE, AFTER = list(ORIGINS), list(TARGETS)
@@ -20,8 +20,8 @@ FLOW_HEIGHT, _FLOW_GAP = 230, 10  # pixels of all users of the larger side, and 
 
 
 def two_lines(name: str) -> list[str]:
-    """A name in one line or two; of a longer one the axes tell the rest."""
-    lines = wrap(name, 24)
+    """A name in one line or two, as wide as half the picture on a phone; of a longer one the axes tell the rest."""
+    lines = wrap(name, 18)
     return lines if len(lines) <= 2 else [lines[0], f"{lines[1]} …"]
 
 
@@ -59,13 +59,7 @@ def profile_title(known: pd.DataFrame, lang: Language) -> str:
     if sure.empty:
         return say(lang, "No value marks a group beyond chance", "没有取值在群体间有超出随机的差异")
     row = sure.sort_values("size", ascending=False).iloc[0]
-    own, rest = format_rate(row["user_share"]), format_rate(row["rest_share"])
-    label = str(row["label"]).replace("\n", say(lang, " ", ""))
-    return say(
-        lang,
-        f"{row['group']} differs most in “{label}”: {own}, against {rest} of the others",
-        f"差异最大：{row['group']}的“{label}”占 {own}，其他群体为 {rest}",
-    )
+    return marked(row["group"], row.to_dict(), lang)
 
 
 def value_label(column: str, value: str, lang: Language) -> str:
@@ -139,7 +133,7 @@ def flow_title(moves: pd.DataFrame, lang: Language) -> str:
     if not count:
         return say(
             lang,
-            f"{format_count(came)} users came; nobody was there before",
+            f"{counted(came, 'user')} came; nobody was there before",
             f"新增与回流 {format_count(came)} 人，此前没有用户",
         )
     stayed = before.loc[before["from_group"] == before["to_group"], "user_count"].sum()
@@ -147,7 +141,7 @@ def flow_title(moves: pd.DataFrame, lang: Language) -> str:
     kept, left, moved = (format_rate(one / count) for one in (stayed, gone, count - stayed - gone))
     return say(
         lang,
-        f"Of {format_count(count)} users {kept} stayed in their group, {moved} changed it and {left} are gone; "
+        f"Of {counted(count, 'user')} {kept} stayed in their group, {moved} changed it and {left} are gone; "
         f"{format_count(came)} are new or returned",
         f"{format_count(count)} 名用户中，{kept} 留在原群体，{moved} 换组，{left} 流失；新增与回流 {format_count(came)} 名",
     )
@@ -164,10 +158,10 @@ def days_of(rows: pd.DataFrame) -> tuple[str, str]:
 
 
 def chosen_outflow(alerts: pd.DataFrame) -> pd.Series:
-    """The first alarm; without one the largest loss that is judged, of the watched group if it is."""
+    """The newest alarm; without one the largest loss that is judged, of the watched group if it is."""
     alarms = alarms_of({"migration_alerts": alerts})
     if len(alarms):
-        return alarms.iloc[0]
+        return alarms[alarms["period_index"] == alarms["period_index"].max()].iloc[0]
     told = alerts.assign(judged=alerts["p_value"].notna())
     ways = told.groupby(["from_group", "to_group"], as_index=False).agg(
         judged=("judged", "any"), watched=("is_watched", "any"), users=("user_count", "sum")

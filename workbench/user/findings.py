@@ -9,7 +9,7 @@ from workbench.user.actions import total_words
 from workbench.user.headline import alarm_text
 from workbench.user.next_purchase import ALL
 from workbench.user.quadrants import QuadrantRules, QuadrantsFound
-from workbench.user.words import Tables, alarm_key, alarms_of, counted, last_groups
+from workbench.user.words import Tables, alarm_key, alarms_of, counted, current_alarms, last_groups, marked
 
 MOST_ALERTS = 3
 _BUYERS = {
@@ -47,6 +47,9 @@ def user_findings(tables: Tables, rules: QuadrantRules, found: QuadrantsFound, l
 
 
 def _alarm_findings(tables: Tables, lang: Language) -> list[Finding]:
+    """What rings now, then what rang before; each by money."""
+    every, now = alarms_of(tables), current_alarms(tables)
+    alarms = pd.concat([now, every.drop(index=now.index)])
     return [
         Finding(
             "alarm",
@@ -54,7 +57,7 @@ def _alarm_findings(tables: Tables, lang: Language) -> list[Finding]:
             Cell("migration_alerts", alarm_key(row), "row_share"),
             float(row["row_share"]),
         )
-        for row in alarms_of(tables).head(MOST_ALERTS).to_dict("records")
+        for row in alarms.head(MOST_ALERTS).to_dict("records")
     ]
 
 
@@ -121,18 +124,12 @@ def _profile_findings(tables: Tables, found: QuadrantsFound, lang: Language) -> 
     for quadrant, rows in different.groupby("quadrant", sort=False):
         row = rows.iloc[int(rows["difference"].abs().to_numpy().argmax())]
         more = row["difference"] > 0
-        name, column = found.names[str(quadrant)], str(row["dimension"])
-        known = codes("dimension", "quadrant_profile")
-        word = known[column].word(lang) if column in known else column
-        who = say(lang, " of its buyers", "的买家中") if column == "category" else ""
+        nearer, further = (abs(row[one]) for one in (("ci_lower", "ci_upper") if more else ("ci_upper", "ci_lower")))
+        told, by = marked(found.names[str(quadrant)], row.to_dict(), lang), format_interval(nearer, further)
         text = say(
             lang,
-            f"{name}: {format_rate(row['user_share'])}{who} are {word} {row['value']}, against "
-            f"{format_rate(row['rest_share'])} of the others ({'more' if more else 'fewer'} by "
-            f"{format_interval(abs(row['ci_lower' if more else 'ci_upper']), abs(row['ci_upper' if more else 'ci_lower']))}).",
-            f"{name}{who}：{word}为 {row['value']} 的占 {format_rate(row['user_share'])}，其他群体为 "
-            f"{format_rate(row['rest_share'])}（{'高' if more else '低'} "
-            f"{format_interval(abs(row['ci_lower' if more else 'ci_upper']), abs(row['ci_upper' if more else 'ci_lower']))}）。",
+            f"{told} ({'more' if more else 'fewer'} by {by}).",
+            f"{told}（{'高' if more else '低'} {by}）。",
         )
         key = {"quadrant": quadrant, "dimension": row["dimension"], "value": row["value"]}
         findings.append(

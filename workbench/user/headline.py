@@ -9,13 +9,10 @@ from workbench.analysis import Headline
 from workbench.language import Language, format_amount, format_count, format_rate, say
 from workbench.stats.alarms import LEAST_PERIODS
 from workbench.user.actions import user_actions
-from workbench.user.alerts import STOPPED
 from workbench.user.quadrants import QuadrantRules, QuadrantsFound
 from workbench.user.strategy import load_strategies
-from workbench.user.words import Tables, alarms_of, counted, last_groups
+from workbench.user.words import Tables, alarms_of, counted, current_alarms, last_groups, newest_period, went
 
-RECENT_PERIODS = 2
-"""An alarm of so many last periods is the verdict; older ones are told as past."""
 NEEDED_PERIODS = LEAST_PERIODS + 2
 """Periods from which on anything can ring: the first has no period before it, and the last is judged by those between."""
 SHORT_WINDOW, SHORT_PERIOD = 14, 7
@@ -23,14 +20,32 @@ SHORT_WINDOW, SHORT_PERIOD = 14, 7
 
 
 def user_headline(
-    tables: Tables, rules: QuadrantRules, found: QuadrantsFound, lang: Language, *, has_money: bool
+    tables: Tables,
+    rules: QuadrantRules,
+    found: QuadrantsFound,
+    lang: Language,
+    *,
+    has_money: bool,
+    has_chosen_users: bool = False,
 ) -> Headline:
-    """The four groups, the alarm if there is one, and whom to call."""
+    """The four groups, the alarm if there is one, and whom to call.
+
+    Parameters
+    ----------
+    tables
+        Of the analysis.
+    rules, found, lang
+        As in ``read_quadrants``, and what it found.
+    has_money
+        Whether orders carry amounts.
+    has_chosen_users
+        Whether the tables but those of audiences are of some of the shop's users.
+    """
     return Headline(
         verdict=_verdict(tables, rules, found, lang),
-        table=_headline_table(tables["quadrants"], lang, has_money=has_money),
+        table=_headline_table(tables, rules, lang, has_money=has_money),
         source="quadrants",
-        actions=user_actions(tables, rules, found, lang),
+        actions=user_actions(tables, rules, found, lang, has_chosen_users=has_chosen_users),
     )
 
 
@@ -47,26 +62,22 @@ def has_small_groups(tables: Tables) -> bool:
 
 
 def alarm_text(row: Mapping, lang: Language) -> str:
-    """One alarm: who, where to, how many against how many, and the money."""
+    """One alarm: who, where to, how many against how many, since when it rings, and the money."""
     share, usual = format_rate(row["row_share"]), format_rate(row["expected_share"])
     users, of = format_count(row["user_count"]), counted(row["from_user_count"], "user")
+    did, start, since = went(row, row["user_count"], lang), str(row["start_date"]), str(row["since_date"])
+    rings = say(lang, f", rings since {since}", f"，自 {since} 起持续预警") if since < start else ""
     money = row["amount_at_risk"]
     risk = ""
     if money == money and money > 0:
         amount = format_amount(money, lang)
         risk = say(lang, f"; {amount} at risk", f"，涉及金额 {amount}")
-    if row["to_group"] == STOPPED:
-        what, what_zh = "did not come at all", "未访问"
-    elif row["to_group"] == "gone":
-        what, what_zh = "are gone", "流失"
-    else:
-        what, what_zh = f"became “{row['to_name']}”", f"转为“{row['to_name']}”"
     last = (date.fromisoformat(str(row["end_date"])) - timedelta(days=1)).isoformat()
     return say(
         lang,
-        f"{row['start_date']} to {last}: {users} of {of} in “{row['from_name']}” {what}, {share} where {usual} are usual{risk}.",
-        f"{row['start_date']} 至 {last}：“{row['from_name']}”{format_count(row['from_user_count'])} 名用户中 {users} 名{what_zh}，"
-        f"占 {share}，通常为 {usual}{risk}。",
+        f"{start} to {last}: {users} of {of} in “{row['from_name']}” {did}, {share} where {usual} are usual{rings}{risk}.",
+        f"{start} 至 {last}：“{row['from_name']}”{format_count(row['from_user_count'])} 名用户中 {users} 名{did}，"
+        f"占 {share}，通常为 {usual}{rings}{risk}。",
     )
 
 
@@ -111,15 +122,17 @@ def _short(value: float) -> str:
 
 
 def _verdict(tables: Tables, rules: QuadrantRules, found: QuadrantsFound, lang: Language) -> str:
-    every = alarms_of(tables)
-    newest = tables["quadrants"]["period_index"].max()
-    alarms = every[every["period_index"] > newest - RECENT_PERIODS]
+    """What rings in the newest period; where nothing does, the largest group, and what rang before."""
+    alarms = current_alarms(tables)
     if len(alarms):
         first = alarms.iloc[0]
         told = alarm_text(first.to_dict(), lang)
-        others = alarms[(alarms["period_index"] == first["period_index"]) & alarms["is_watched"].astype(bool)]
-        others = others[others["from_group"] != first["from_group"]].sort_values("excess_users", ascending=False)
-        return told if others.empty else f"{told} {_also(others.iloc[0].to_dict(), lang)}"
+        others = alarms[alarms["is_watched"].astype(bool) & (alarms["from_group"] != first["from_group"])]
+        others = others.sort_values("excess_users", ascending=False)
+        if others.empty:
+            return told
+        also = _in_short(others.iloc[0].to_dict(), lang)
+        return told + say(lang, f" Also, {also}.", f"同期{also}。")
     return _largest(tables, lang) + _alarm_tail(tables, rules, found, lang)
 
 
@@ -146,12 +159,7 @@ def _alarm_tail(tables: Tables, rules: QuadrantRules, found: QuadrantsFound, lan
     """Whether anything rang before, or why nothing could."""
     every = alarms_of(tables)
     if len(every):
-        count, last = every["period_index"].nunique(), every["start_date"].max()
-        return say(
-            lang,
-            f"; {count} earlier {'periods' if count > 1 else 'period'} rang, the last from {last}; nothing since.",
-            f"；此前 {count} 个周期触发预警，最近一次自 {last} 起，其后无异常。",
-        )
+        return _past_alarms(tables, every, lang)
     if is_judged(tables):
         return say(lang, "; no group lost more users than its history explains.", "；没有群体的流出超出历史水平。")
     if has_small_groups(tables):
@@ -164,8 +172,8 @@ def _alarm_tail(tables: Tables, rules: QuadrantRules, found: QuadrantsFound, lan
     if count < NEEDED_PERIODS:
         return say(
             lang,
-            f"; no alarm is possible yet: {counted(count, 'period')}, {NEEDED_PERIODS} needed{_shorter(rules, found, lang)}.",
-            f"；尚无法预警：历史仅 {count} 个周期，需要 {NEEDED_PERIODS} 个{_shorter(rules, found, lang)}。",
+            f"; no alarm is possible yet: {count} of {NEEDED_PERIODS} periods needed.",
+            f"；尚无法预警：需 {NEEDED_PERIODS} 个周期，现有 {count} 个。",
         )
     return say(
         lang,
@@ -174,39 +182,73 @@ def _alarm_tail(tables: Tables, rules: QuadrantRules, found: QuadrantsFound, lan
     )
 
 
-def _shorter(rules: QuadrantRules, found: QuadrantsFound, lang: Language) -> str:
-    """Shorter windows and periods, if the days that are there would be enough for alarms with them."""
+def _past_alarms(tables: Tables, every: pd.DataFrame, lang: Language) -> str:
+    """What rang before the newest period, by name where it was the period before, and that nothing has since."""
+    last = every[every["period_index"] == every["period_index"].max()].iloc[0].to_dict()
+    newest = tables["migration_alerts"]["period_index"] == newest_period(tables)
+    is_known = tables["migration_alerts"].loc[newest, "p_value"].notna().any()
+    since = ("nothing since", "其后无异常") if is_known else ("the last cannot be judged", "最近一期无法判断")
+    if last["period_index"] == newest_period(tables) - 1:
+        told = _in_short(last, lang)
+        return say(
+            lang,
+            f". The period before (from {last['start_date']}) rang: {told}; {since[0]}.",
+            f"。上一周期（自 {last['start_date']} 起）曾预警：{told}；{since[1]}。",
+        )
+    count = every["period_index"].nunique()
+    return say(
+        lang,
+        f"; {count} earlier {'periods' if count > 1 else 'period'} rang, the last from {last['start_date']}; {since[0]}.",
+        f"；此前 {count} 个周期触发预警，最近一次自 {last['start_date']} 起；{since[1]}。",
+    )
+
+
+def shorter_periods(rules: QuadrantRules, found: QuadrantsFound, lang: Language) -> str:
+    """Where there are too few periods for alarms: shorter ones that would do on the same days; "" elsewhere.
+
+    It stands among the limits, so that the first screen stays short.
+    """
+    count = len(found.periods)
+    if count >= NEEDED_PERIODS:
+        return ""
     days = found.periods.ends[-1] - found.periods.window(0)[0]
     is_shorter = rules.window_days > SHORT_WINDOW or rules.period_days > SHORT_PERIOD
     if not is_shorter or days < SHORT_WINDOW + (NEEDED_PERIODS - 1) * SHORT_PERIOD:
         return ""
     asked = f"window_days={SHORT_WINDOW}, period_days={SHORT_PERIOD}"
-    return say(lang, f" ({asked} would do)", f"（可改用 {asked}）")
-
-
-def _also(row: Mapping, lang: Language) -> str:
-    """A second alarm of the same period, in short."""
-    share, usual = format_rate(row["row_share"]), format_rate(row["expected_share"])
     return say(
         lang,
-        f"So did {format_count(row['user_count'])} in “{row['from_name']}” ({row['to_name'].lower()}: {share}, usual {usual}).",
-        f"同期“{row['from_name']}”{row['to_name']} {format_count(row['user_count'])} 名（{share}，通常 {usual}）。",
+        f"An alarm needs {NEEDED_PERIODS} periods; here {'is' if count == 1 else 'are'} {count}. {asked} would do.",
+        f"预警需要 {NEEDED_PERIODS} 个周期，现有 {count} 个；可改用 {asked}。",
     )
 
 
-def _headline_table(quadrants: pd.DataFrame, lang: Language, *, has_money: bool) -> pd.DataFrame:
-    last = quadrants[quadrants["period_index"] == quadrants["period_index"].max()]
+def _in_short(row: Mapping, lang: Language) -> str:
+    """An alarm as part of a sentence, without its days and its money."""
+    share, usual = format_rate(row["row_share"]), format_rate(row["expected_share"])
+    users, did = format_count(row["user_count"]), went(row, row["user_count"], lang)
+    return say(
+        lang,
+        f"{users} in “{row['from_name']}” {did} ({share}, usual {usual})",
+        f"“{row['from_name']}”{users} 名{did}（{share}，通常 {usual}）",
+    )
+
+
+def _headline_table(tables: Tables, rules: QuadrantRules, lang: Language, *, has_money: bool) -> pd.DataFrame:
+    """The four groups; what is of the window's days, and what of the period's, says so above its cells."""
+    # The space does not break, so that a phone has two lines above a column, and not three.
+    window, period = (say(lang, f", {days}\xa0d", f" {days}\xa0天") for days in (rules.window_days, rules.period_days))
     rows = []
-    for row in last.to_dict("records"):
+    for row in last_groups(tables).to_dict("records"):
         change = row["user_count_change"]
         cells = {
             say(lang, "Group", "群体"): row["name"],
-            say(lang, "Users", "用户"): format_count(row["user_count"]),
+            say(lang, "Users", "用户") + window: format_count(row["user_count"]),
             say(lang, "Share", "占比"): format_rate(row["user_share"]),
-            say(lang, "Change", "变化"): "–" if pd.isna(change) else f"{change:+,.0f}".replace("-", "−"),
+            say(lang, "Change", "变化") + period: "–" if pd.isna(change) else f"{change:+,.0f}".replace("-", "−"),
         }
         if has_money:
-            cells[say(lang, "Paid", "实付")] = format_amount(row["paid_amount"], lang)
+            cells[say(lang, "Paid", "实付") + window] = format_amount(row["paid_amount"], lang)
             cells[say(lang, "Per user", "人均")] = format_amount(row["paid_amount_per_user"], lang)
         rows.append(cells)
     return pd.DataFrame(rows)

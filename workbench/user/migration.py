@@ -16,15 +16,15 @@ _ORIGIN_CODES = (1, 2, 3, 4, NEW, RETURNED)
 _TARGET_CODES = (1, 2, 3, 4, OUT)
 COLUMNS = [
     "period_index",
-    "start_date",
-    "end_date",
     "from_group",
     "from_name",
     "to_group",
     "to_name",
     "user_count",
-    "from_user_count",
     "row_share",
+    "start_date",
+    "end_date",
+    "from_user_count",
     "row_share_ci_lower",
     "row_share_ci_upper",
     "stopped_count",
@@ -105,8 +105,8 @@ def migration_table(
     Returns
     -------
     pandas.DataFrame
-        One row per period of the report that has one before it, from_group and to_group (28 rows a period): the
-        user_count of a quadrant's rows sums to the quadrant's users in the period before, that of its columns to its users
+        One row per period of the report that has one before it, the newest first, from_group and to_group (28 rows a
+        period): the user_count of a quadrant's rows sums to the quadrant's users in the period before, that of its columns to its users
         in the period. row_share of from_user_count with its Wilson interval, stopped_count, paid_amount_before and
         paid_amount_after (null without money), crossed (``x``, ``y``, ``both``, null).
     """
@@ -114,7 +114,7 @@ def migration_table(
     cells = [
         (i, j) for i in range(len(ORIGINS)) for j in range(len(TARGETS)) if i < len(QUADRANTS) or j < len(QUADRANTS)
     ]
-    for k in range(max(first_in_report, 1), len(periods)):
+    for k in reversed(range(max(first_in_report, 1), len(periods))):
         for i, j in cells:
             rows.append(
                 {

@@ -33,6 +33,8 @@ HORIZON_DAYS = 90
 MINIMUM_RETURNS = 20
 """With fewer returns inside the horizon no day is named."""
 _QUARTILES = (0.25, 0.5, 0.75)
+_CALLED = ("contact", "overdue")
+_PHASE_COLUMNS = [*[f"{one}_count" for one in PHASES], *[f"{one}_expected_returns" for one in _CALLED]]
 
 
 @dataclass(frozen=True)
@@ -180,10 +182,12 @@ class NextPurchaseFound:
         return_share (buy again within the horizon) with ci_lower and ci_upper; lower_quartile_day, median_day with
         median_ci_lower and median_ci_upper, upper_quartile_day (by which so many of those who buy again within the horizon
         have done so); contact_from_day, contact_until_day (days since the last purchase); user_count (buyers with so many
-        purchases at the end of the data) and of them waiting_count, contact_count, overdue_count, lapsed_count; reason.
+        purchases at the end of the data) and of them waiting_count, contact_count, overdue_count, lapsed_count;
+        contact_expected_returns and overdue_expected_returns, as many of those due and of those overdue as usually still buy
+        before the horizon ends; reason.
     contacts
-        One row per quadrant and buyer_group, ``(all)`` last: user_count, waiting_count, contact_count, overdue_count, lapsed_count; empty
-        without members.
+        One row per quadrant and buyer_group, ``(all)`` last: user_count, waiting_count, contact_count, overdue_count,
+        lapsed_count, contact_expected_returns, overdue_expected_returns; empty without members.
     """
 
     next_purchase: pd.DataFrame
@@ -227,7 +231,9 @@ def read_next_purchase(
     Contact from the lower quartile of the gap of those who buy again to its median: before it most are not yet ready,
     after it most who will buy have bought. ``waiting``: the range has not begun; ``contact``: inside; ``overdue``: after
     it, inside the horizon; ``lapsed``: beyond. A group without days of its own is judged by those of all; the counts of
-    ``(all)`` are the sums of the groups'. By quadrant only who is due is counted: gaps by quadrant would be judged by
+    ``(all)`` are the sums of the groups'. Of a user whose last purchase was d whole days ago,
+    (F(H) - F(d)) / (1 - F(d)) of a return are expected, with F the curve and H the horizon of the group that the user is
+    judged by: it speaks of those who have not come so far. It assumes that buyers of now are like those of then. By quadrant only who is due is counted: gaps by quadrant would be judged by
     hindsight, since those who bought again are in the quadrants of buyers for that very reason.
     """
     check_days("horizon_days", [horizon_days])
@@ -237,17 +243,21 @@ def read_next_purchase(
     every = rows[-1]
     elapsed = shop.collect(days_since_purchase(found.table, period, None if members is None else shop.keyed(members)))
     elapsed["buyer_group"] = [GROUPS[int(one) - 1] for one in elapsed["purchase_number"]]
-    elapsed["phase"] = "unknown"
+    elapsed = elapsed.assign(phase="unknown", expected_returns=np.nan)
     for group, row in zip(GROUPS, rows, strict=False):
         judged = row if not np.isnan(row["contact_from_day"]) else every
         chosen = elapsed["buyer_group"] == group
-        elapsed.loc[chosen, "phase"] = _phases(elapsed.loc[chosen, "elapsed_days"].to_numpy(dtype=float), judged)
+        days, users = (elapsed.loc[chosen, name].to_numpy(dtype=float) for name in ("elapsed_days", "user_count"))
+        elapsed.loc[chosen, "phase"] = _phases(days, judged)
+        if not np.isnan(judged["contact_from_day"]):
+            share = _curve(returned, left, judged["buyer_group"], confidence_level).share[: judged["horizon_days"]]
+            elapsed.loc[chosen, "expected_returns"] = users * still_expected(share, days)
     by_group = _phase_counts(elapsed, ["buyer_group"]).reindex(GROUPS, fill_value=0)
     by_group.loc[ALL] = by_group.sum()
     table = pd.DataFrame(rows).merge(by_group.reset_index(), on="buyer_group", how="left")
     if np.isnan(every["contact_from_day"]):
-        table.loc[table["buyer_group"] == ALL, [f"{one}_count" for one in PHASES]] = np.nan
-    contacts = pd.DataFrame(columns=["quadrant", "buyer_group", "user_count", *[f"{one}_count" for one in PHASES]])
+        table.loc[table["buyer_group"] == ALL, _PHASE_COLUMNS] = np.nan
+    contacts = pd.DataFrame(columns=["quadrant", "buyer_group", "user_count", *_PHASE_COLUMNS])
     if members is not None:
         named = elapsed[elapsed["quadrant"].notna()]
         contacts = _phase_counts(named, ["quadrant", "buyer_group"]).reset_index()
@@ -312,15 +322,43 @@ def _phases(elapsed: NDArray, row: dict[str, Any]) -> NDArray:
     return np.array(PHASES, dtype=object)[np.searchsorted(bounds, elapsed, side="right")]
 
 
+def still_expected(share: NDArray, elapsed: NDArray) -> NDArray:
+    """How probable is it that somebody who has not come back for so many days does before the horizon ends?
+
+    Parameters
+    ----------
+    share
+        Share that has come back by the end of day 0, 1, ... up to the horizon's last, shape (horizon,).
+    elapsed
+        Whole days without coming back, any shape.
+
+    Returns
+    -------
+    numpy.ndarray
+        (F(H) - F(d)) / (1 - F(d)); 0 beyond the horizon.
+
+    Examples
+    --------
+    >>> still_expected(np.array([0.0, 0.2, 0.6]), np.array([0.0, 2.0, 3.0])).round(2).tolist()  # 0.4 of the 0.8 left on day 2
+    [0.6, 0.5, 0.0]
+    """
+    before = np.concatenate([[0.0], share])[np.minimum(elapsed, len(share)).astype(np.int64)]
+    left = 1 - before
+    return np.divide(share[-1] - before, left, out=np.zeros(before.shape), where=left > 0)
+
+
 def _phase_counts(elapsed: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Users in each phase by group; null where the phases are not known."""
+    """Users in each phase by group, and how many of those to call usually buy; null where the phases are not known."""
     wide = elapsed.pivot_table(index=by, columns="phase", values="user_count", aggfunc="sum", fill_value=0)
     wide.columns = pd.Index([str(one) for one in wide.columns])
     known = wide.reindex(columns=list(PHASES), fill_value=0).rename(columns=lambda one: f"{one}_count")
     known.insert(0, "user_count", wide.sum(axis=1))
+    for phase in _CALLED:
+        of_phase = elapsed["expected_returns"].where(elapsed["phase"] == phase, 0.0)
+        known[f"{phase}_expected_returns"] = of_phase.groupby([elapsed[one] for one in by]).sum()
     if "unknown" in wide.columns:
-        known = known.astype({f"{one}_count": float for one in PHASES})
-        known.loc[wide["unknown"] > 0, [f"{one}_count" for one in PHASES]] = np.nan
+        known = known.astype(dict.fromkeys(_PHASE_COLUMNS, float))
+        known.loc[wide["unknown"] > 0, _PHASE_COLUMNS] = np.nan
     return known
 
 

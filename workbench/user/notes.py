@@ -6,10 +6,11 @@ import pandas as pd
 
 from workbench.language import Language, format_amount, format_count, say
 from workbench.source.shop import Shop
-from workbench.user.headline import value_hint
+from workbench.user.headline import shorter_periods, value_hint
 from workbench.user.periods import day_of
 from workbench.user.quadrants import QuadrantRules, QuadrantsFound
 from workbench.user.strategy import load_strategies
+from workbench.user.words import counted
 
 
 def user_notes(
@@ -20,7 +21,7 @@ def user_notes(
         *_of_lines(rules, found, lang),
         *_of_lines_at_zero(tables, rules, found),
         *_of_periods(rules, found),
-        *_of_alarms(rules),
+        *_of_alarms(rules, found),
         *_of_lifecycle(tables),
         *_of_source(shop),
     ]
@@ -57,7 +58,7 @@ def _of_lines(rules: QuadrantRules, found: QuadrantsFound, lang: Language) -> li
     if found.unknown_count:
         told.append(
             (
-                f"{format_count(found.unknown_count)} users of the reference period lack the column and are in no group.",
+                f"{counted(found.unknown_count, 'user')} of the reference period without the column: in no group.",
                 f"参考期 {format_count(found.unknown_count)} 名用户缺少该字段，未归入任何群体。",
             )
         )
@@ -102,11 +103,14 @@ def _of_periods(rules: QuadrantRules, found: QuadrantsFound) -> list[tuple[str, 
     ]
 
 
-def _of_alarms(rules: QuadrantRules) -> list[tuple[str, str]]:
+def _of_alarms(rules: QuadrantRules, found: QuadrantsFound) -> list[tuple[str, str]]:
+    dial = f"{rules.false_alarms_per_month:g} false alarm{'' if rules.false_alarms_per_month == 1 else 's'}"
+    short = [(shorter_periods(rules, found, "en"), shorter_periods(rules, found, "zh"))]
     return [
+        *(short if short[0][0] else []),
         (
             "An alarm compares a group's outflow with its own earlier periods, with what shares usually move between periods "
-            f"(beta-binomial); at most {rules.false_alarms_per_month:g} false alarms a month over all outflows together. Money at "
+            f"(beta-binomial); at most {dial} a month over all outflows together. Money at "
             "risk is what users beyond the usual number paid less in the window: an order of size, not a forecast.",
             "预警将群体流出与其自身历史比较，并计入周期间的正常波动（贝塔—二项分布）；全部流出合计每月误报不超过 "
             f"{rules.false_alarms_per_month:g} 次。涉及金额为超出常态的用户在窗口内少付的金额，仅为量级而非预测。",

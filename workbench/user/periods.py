@@ -49,19 +49,27 @@ def find_periods(period: Period, *, window_days: int, period_days: int) -> tuple
     first = (local_date(period.data_start_ms, period.timezone) - _EPOCH).days
     last = (local_date(period.data_end_ms, period.timezone) - _EPOCH).days
     end = min((period.end_date - _EPOCH).days, last)
+    start = (period.start_date - _EPOCH).days if period.has_start else first
+    reach = f"they reach from {day_of(first)} to {day_of(last - 1)}"
+    if start >= last:
+        raise ParameterError(
+            f"start_date {period.start_date}: the report begins after the data end; {reach}. Allowed: up to "
+            f"{day_of(last - period_days)}, so that one period of {period_days} days lies in the report."
+        )
+    if end <= first:
+        raise ParameterError(f"end_date {period.end_date}: the report ends before the data begin; {reach}.")
     if end - first < window_days:
         raise ParameterError(
-            f"window_days {window_days} is longer than the data up to the end of the report: {max(end - first, 0)} days, "
+            f"window_days {window_days} is longer than the data up to the end of the report: {end - first} days, "
             f"from {day_of(first)} to {day_of(end - 1)}. Choose a shorter window or a later end_date."
         )
     count = min((end - first - window_days) // period_days + 1, MOST_PERIODS)
     ends = tuple(end - period_days * back for back in range(count - 1, -1, -1))
-    start = (period.start_date - _EPOCH).days if period.has_start else first
     inside = [number for number, one in enumerate(ends) if one - period_days >= start]
     if not inside:
         raise ParameterError(
             f"period_days {period_days} is longer than the report: {end - start} days, from {period.start_date} to "
-            f"{day_of(end - 1)}. Choose an earlier start_date or shorter periods."
+            f"{day_of(end - 1)}. Choose a start_date up to {day_of(end - period_days)}, or shorter periods."
         )
     return UserPeriods(ends, period_days, window_days), inside[0]
 

@@ -42,10 +42,10 @@ _DECIMALS = 6
 """Lines are rounded to so many decimals, so that engines that add in another order draw the same ones."""
 COLUMNS = [
     "period_index",
-    "start_date",
-    "end_date",
     "quadrant",
     "name",
+    "start_date",
+    "end_date",
     "user_count",
     "user_count_change",
     "user_share",
@@ -188,16 +188,54 @@ def read_quadrants(
     EstimationError
         If nobody is in the reference period.
     """
+    held = hold_users(shop, period, rules)
+    return divide(shop, held, rules, lang)
+
+
+@dataclass(frozen=True)
+class HeldUsers:
+    """What users did in the windows of all periods, held in the engine, before any line is drawn.
+
+    Attributes
+    ----------
+    periods, first_in_report, reference
+        As in ``QuadrantsFound``.
+    tables
+        The shop's tables with user_key.
+    days, users
+        Lazy: ``metrics.user_states.user_days`` and ``user_windows``.
+    """
+
+    periods: UserPeriods
+    first_in_report: int
+    reference: int
+    tables: Mapping[str, ir.Table] = field(repr=False)
+    days: ir.Table = field(repr=False)
+    users: ir.Table = field(repr=False)
+
+
+def hold_users(shop: Shop, period: Period, rules: QuadrantRules) -> HeldUsers:
+    """Check the rules and count what each user did in each window; errors as of ``read_quadrants``."""
     _check(shop, rules)
     periods, first_in_report = find_periods(period, window_days=rules.window_days, period_days=rules.period_days)
     reference = find_reference(periods, first_in_report, rules.reference_end)
-    metrics = (rules.x_metric, rules.y_metric)
     tables = _keyed(shop)
     days = shop.hold("quadrant_days", user_days(tables, period))
-    users = shop.hold(
-        "quadrant_users",
-        user_windows(tables, days, period, periods, metrics, has_sessions=shop.has("events", "session_id")),
+    windows = user_windows(
+        tables,
+        days,
+        period,
+        periods,
+        (rules.x_metric, rules.y_metric),
+        has_sessions=shop.has("events", "session_id"),
     )
+    return HeldUsers(periods, first_in_report, reference, tables, days, shop.hold("quadrant_users", windows))
+
+
+def divide(shop: Shop, held: HeldUsers, rules: QuadrantRules, lang: Language) -> QuadrantsFound:
+    """Draw the lines, and tell who is where and who moves; errors as of ``read_quadrants``."""
+    periods, first_in_report, reference = held.periods, held.first_in_report, held.reference
+    metrics, tables, days, users = (rules.x_metric, rules.y_metric), held.tables, held.days, held.users
     x, y, unknown, one_sided = _lines(shop, users, periods, reference, rules)
     states = UserStates(users, periods, x, y, with_buyers_only=not rules.include_users_without_orders)
     moves = moves_of(shop.collect(move_sums(states)), len(periods))
@@ -423,7 +461,7 @@ def quadrants_table(
     Returns
     -------
     pandas.DataFrame
-        One row per period of the report and quadrant: user_count and user_share (Wilson interval); order_count,
+        One row per period of the report, the newest first, and quadrant: user_count and user_share (Wilson interval); order_count,
         paid_amount, amount_share (interval by buckets of users; none below ``MINIMUM_EFFECTIVE`` effective buyers) and
         paid_amount_per_user of the window; x_mean, y_mean; user_count_change and paid_amount_change since the period
         before (null in the very first); stopped_count and stopped_share: of the quadrant's users in the period before,
@@ -435,7 +473,7 @@ def quadrants_table(
     )
     shares = _amount_shares(buckets, len(states.periods), confidence_level)
     parts = []
-    for k in range(first_in_report, len(states.periods)):
+    for k in reversed(range(first_in_report, len(states.periods))):
         share = wilson(users[k], users[k].sum(), confidence_level=confidence_level)
         before = moves.users[k, every].sum(axis=1)
         stopped = moves.stopped[k, every].sum(axis=1)

@@ -189,7 +189,9 @@ def segment_users(
         lang=lang,
         period=period,
         tables=tables,
-        headline=user_headline(tables, rules, quadrants, lang, has_money=shop.has_money),
+        headline=user_headline(
+            tables, rules, quadrants, lang, has_money=shop.has_money, has_chosen_users=bool(only_users)
+        ),
         findings=user_findings(tables, rules, quadrants, lang),
         notes=user_notes(shop, rules, quadrants, tables, lang),
         flags=shop.flags(period, lang, has_orders=not shop.has("orders") or quadrants.moves.orders.sum() > 0),

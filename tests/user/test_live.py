@@ -1,0 +1,61 @@
+"""What a panel shows of some users at once is what the report on these users says."""
+
+import pandas as pd
+import pytest
+
+from workbench import open_shop
+from workbench.errors import ParameterError
+from workbench.user.live import live_tables
+from workbench.user.segmentation import segment_users
+
+WEEKS = {"window_days": 14, "period_days": 7, "timezone": "Asia/Shanghai"}
+CHOICES = [
+    [],
+    ["region=North"],
+    ["device=ios", "device=android", "age_group=18-24"],
+    ["channel=(unknown)", "channel=email"],
+]
+ASKED = [
+    WEEKS,
+    {
+        **WEEKS,
+        "x_metric": "days_since_last_visit",
+        "y_metric": "orders",
+        "threshold": [3.0, 0.0],
+        "start_date": "2026-05-01",
+        "end_date": "2026-06-01",
+        "min_users": 5,
+        "lang": "zh",
+    },
+]
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=["defaults", "own"])
+def test_every_choice_is_the_report_on_these_users(small_folder, asked):
+    shop = open_shop(small_folder)
+    answer = live_tables(shop, asked)
+    found = {tuple(only_users): answer(only_users) for only_users in CHOICES}
+    for only_users, tables in found.items():
+        whole = segment_users(open_shop(small_folder), only_users=only_users, **asked).tables
+        assert set(tables) == {"quadrants", "migration", "migration_alerts"}
+        for name, table in tables.items():
+            told = f"{name} {only_users}"
+            pd.testing.assert_frame_equal(table, whole[name], check_dtype=False, rtol=1e-9, atol=1e-9, obj=told)
+
+
+def test_what_cannot_be_chosen_or_divided_is_refused_alike(small_folder):
+    shop = open_shop(small_folder)
+    answer = live_tables(shop, WEEKS)
+    for only_users in (["region=Nort"], ["region"], ["channel=(unknown)", "device=ios", "region=North"]):
+        try:
+            segment_users(shop, only_users=only_users, **WEEKS)
+        except ParameterError as error:
+            expected = str(error)
+        else:
+            expected = ""
+        if expected:
+            with pytest.raises(ParameterError) as told:
+                answer(only_users)
+            assert str(told.value) == expected
+    with pytest.raises(ParameterError, match="x_metric"):
+        live_tables(shop, {**WEEKS, "x_metric": "visit_dayz"})
