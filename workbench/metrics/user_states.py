@@ -315,6 +315,11 @@ class UserStates:
         The two axes.
     with_buyers_only
         Only users with a paid order in the window are in a period.
+    thresholds
+        Columns of ``users`` that hold the thresholds of x and y, where they are to be read from there; None: those of the
+        lines.
+    is_coded
+        Whether ``users`` has the quadrants already, as ``code_<k>``.
     """
 
     users: ir.Table
@@ -322,29 +327,36 @@ class UserStates:
     x: Line
     y: Line
     with_buyers_only: bool = False
+    thresholds: tuple[str, str] | None = None
+    is_coded: bool = False
 
     def codes(self) -> list[ir.IntegerValue]:
         """For each period 1 to 4 for ``QUADRANTS``, 0 for users outside."""
+        if self.is_coded:
+            return [self.users[f"code_{k}"] for k in range(len(self.periods))]
         metrics = (self.x.metric, self.y.metric)
         inside = [
             is_member(self.users, metrics, k, with_buyers_only=self.with_buyers_only) for k in range(len(self.periods))
         ]
-        sides = [self._sides(line, inside) for line in (self.x, self.y)]
+        at = self.thresholds or (None, None)
+        sides = [self._sides(line, column, inside) for line, column in zip((self.x, self.y), at)]
         return [
             # 1 for high and 3 for low in x; one more for low in y
             ibis.cases((here, (2 - x) + (y < 0).cast("int8")), else_=OUT).cast("int8")
             for here, x, y in zip(inside, *sides)
         ]
 
-    def _sides(self, line: Line, inside: list[ir.BooleanValue]) -> list[ir.IntegerValue]:
+    def _sides(self, line: Line, column: str | None, inside: list[ir.BooleanValue]) -> list[ir.IntegerValue]:
         """For each period 1 for high, -1 for low, 0 for outside.
 
         Each side stands once in the next one's expression, so that expressions grow with the periods and do not double.
         """
-        band = line.hysteresis * abs(line.threshold)
+        threshold = ibis.literal(line.threshold) if column is None else self.users[column]
+        band = line.hysteresis * (abs(line.threshold) if column is None else threshold.abs())
+        has_band = column is not None or bool(band)
         found: list[ir.IntegerValue] = []
         for k, here in enumerate(inside):
-            limit = ibis.literal(line.threshold) if not found or not band else line.threshold - band * found[-1]
+            limit = threshold - band * found[-1] if found and has_band else threshold
             is_high = metric_value(self.users, line.metric, self.periods, k) > limit
             found.append(ibis.cases((here & is_high, 1), (here, -1), else_=0).cast("int8"))
         return found

@@ -15,8 +15,8 @@ import shutil
 import tempfile
 import threading
 import weakref
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as MappingOf
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
@@ -109,6 +109,35 @@ class Engine:
         with self.lock:
             self.backend.raw_sql(f'CREATE OR REPLACE TEMP VIEW "{view}" AS {self.backend.compile(table)}')
             return self.backend.table(view)
+
+    def holding(self, name: str, table: ibis.Table) -> tuple[ibis.Table, Callable[[], object]]:
+        """A held table that is computed again and again as the view behind it changes, and what computes it; written once."""
+        if self.kind != "duckdb":
+            return table, lambda: None
+        kept = f"workbench_held_{name}"
+        query = f'CREATE OR REPLACE TEMPORARY TABLE "{kept}" AS {self.backend.compile(_floats(table))}'
+        found = ibis.expr.operations.DatabaseTable(kept, schema=table.schema(), source=self.backend).to_expr()
+
+        def compute() -> object:
+            with self.lock:
+                return self.backend.con.execute(query)
+
+        return found, compute
+
+    def prepared(self, expression: ibis.Table) -> Callable[[], pd.DataFrame]:
+        """A question that is asked again as the view behind it changes (``named`` anew), written for the engine once.
+
+        Engines without views of a session ask the expression as it is.
+        """
+        if self.kind != "duckdb":
+            return lambda: self.collect(expression)
+        query = self.backend.compile(_floats(expression))
+
+        def ask() -> pd.DataFrame:
+            with self.lock:
+                return self.backend.con.execute(query).to_arrow_table().to_pandas()
+
+        return ask
 
     def stored(self, name: str, table: ibis.Table) -> ibis.Table:
         """A table of texts (CSV), read and converted once and kept as typed columns in a file of this session.

@@ -1,6 +1,6 @@
 """Users in four groups by two metrics, with lines that stay where they are, and who moves between the groups."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -189,7 +189,28 @@ def read_quadrants(
         If nobody is in the reference period.
     """
     held = hold_users(shop, period, rules)
-    return divide(shop, held, rules, lang)
+    x, y, unknown, one_sided = find_lines(shop, held.users, held, rules)
+    states = UserStates(held.users, held.periods, x, y, with_buyers_only=not rules.include_users_without_orders)
+    moves = moves_of(shop.collect(move_sums(states)), len(held.periods))
+    buckets = shop.collect(bucket_sums(states)) if shop.has_money else None
+    names, members = names_of(rules, x, y, lang), quadrant_members(states, held.tables, shop.engine.user_bucket)
+    words, at = load_strategies(), (x.threshold, y.threshold)
+    return QuadrantsFound(
+        **group_tables(shop, held, rules, moves, buckets, names, x, y),
+        periods=held.periods,
+        first_in_report=held.first_in_report,
+        reference=held.reference,
+        x=x,
+        y=y,
+        moves=moves,
+        days=held.days,
+        states=states,
+        members=members if shop.has_money else members.mutate(paid_amount=_no_amount()),
+        unknown_count=unknown,
+        one_sided=one_sided,
+        names=names,
+        strategies={one: words.strategy(rules.x_metric, rules.y_metric, one, lang, at) for one in QUADRANTS},
+    )
 
 
 @dataclass(frozen=True)
@@ -232,59 +253,58 @@ def hold_users(shop: Shop, period: Period, rules: QuadrantRules) -> HeldUsers:
     return HeldUsers(periods, first_in_report, reference, tables, days, shop.hold("quadrant_users", windows))
 
 
-def divide(shop: Shop, held: HeldUsers, rules: QuadrantRules, lang: Language) -> QuadrantsFound:
-    """Draw the lines, and tell who is where and who moves; errors as of ``read_quadrants``."""
-    periods, first_in_report, reference = held.periods, held.first_in_report, held.reference
-    metrics, tables, days, users = (rules.x_metric, rules.y_metric), held.tables, held.days, held.users
-    x, y, unknown, one_sided = _lines(shop, users, periods, reference, rules)
-    states = UserStates(users, periods, x, y, with_buyers_only=not rules.include_users_without_orders)
-    moves = moves_of(shop.collect(move_sums(states)), len(periods))
-    buckets = shop.collect(bucket_sums(states)) if shop.has_money else None
-    words = load_strategies()
-    at = (x.threshold, y.threshold)
-    names = {one: words.name(*metrics, one, lang, at) for one in QUADRANTS} | {
+def names_of(rules: QuadrantRules, x: Line, y: Line, lang: Language) -> dict[str, str]:
+    """What the groups are called, those beside the quadrants too."""
+    words, at = load_strategies(), (x.threshold, y.threshold)
+    return {one: words.name(rules.x_metric, rules.y_metric, one, lang, at) for one in QUADRANTS} | {
         "new": say(lang, "New", "新增"),
         "returned": say(lang, "Returned", "回流"),
         "gone": say(lang, "Gone", "流失"),
         "stopped": say(lang, "Stopped coming", "停访"),
     }
-    has_money, name_of = shop.has_money, names.__getitem__
-    members = quadrant_members(states, tables, shop.engine.user_bucket)
-    return QuadrantsFound(
-        quadrants=quadrants_table(moves, buckets, states, first_in_report, names, rules.confidence_level),
-        migration=migration_table(
+
+
+GROUP_TABLES = ("quadrants", "migration", "migration_alerts")
+
+
+def group_tables(
+    shop: Shop,
+    held: HeldUsers,
+    rules: QuadrantRules,
+    moves: Moves,
+    buckets: pd.DataFrame | None,
+    names: Mapping[str, str],
+    x: Line,
+    y: Line,
+    wanted: Sequence[str] = GROUP_TABLES,
+) -> dict[str, pd.DataFrame]:
+    """The tables of groups from what was counted: ``quadrants``, ``migration``, ``migration_alerts``, as far as wanted."""
+    periods, first, has_money = held.periods, held.first_in_report, shop.has_money
+    found = {}
+    if "quadrants" in wanted:
+        found["quadrants"] = quadrants_table(moves, buckets, periods, x, y, first, names, rules.confidence_level)
+    if "migration" in wanted:
+        found["migration"] = migration_table(
             moves,
             periods,
-            first_in_report,
+            first,
             confidence_level=rules.confidence_level,
-            name_of=name_of,
+            name_of=names.__getitem__,
             has_money=has_money,
-        ),
-        migration_alerts=migration_alerts(
+        )
+    if "migration_alerts" in wanted:
+        found["migration_alerts"] = migration_alerts(
             moves,
             periods,
-            first_in_report,
+            first,
             with_stopped=rules.window_days > rules.period_days or not rules.include_users_without_orders,
             false_alarms_per_month=rules.false_alarms_per_month,
             min_users=rules.min_users,
             least_amount=rules.least_amount,
-            name_of=name_of,
+            name_of=names.__getitem__,
             has_money=has_money,
-        ),
-        periods=periods,
-        first_in_report=first_in_report,
-        reference=reference,
-        x=x,
-        y=y,
-        moves=moves,
-        days=days,
-        states=states,
-        members=members if shop.has_money else members.mutate(paid_amount=_no_amount()),
-        unknown_count=unknown,
-        one_sided=one_sided,
-        names=names,
-        strategies={one: words.strategy(*metrics, one, lang, at) for one in QUADRANTS},
-    )
+        )
+    return found
 
 
 def _no_amount() -> ir.Scalar:
@@ -384,13 +404,18 @@ def _axes(threshold: Threshold) -> tuple[str | float, str | float]:
     raise ParameterError(f"threshold: {threshold!r} is not known{hint} {allowed}")
 
 
-def _lines(
-    shop: Shop, users: ir.Table, periods: UserPeriods, reference: int, rules: QuadrantRules
+def find_lines(
+    shop: Shop, users: ir.Table, held: HeldUsers, rules: QuadrantRules, ranges: pd.DataFrame | None = None
 ) -> tuple[Line, Line, int, tuple[str, ...]]:
-    """Where the axes are cut, how many users an empty column leaves out, and axes of which one side is empty."""
-    metrics = (rules.x_metric, rules.y_metric)
+    """Where the axes are cut, how many users an empty column leaves out, and axes of which one side is empty.
+
+    ``users`` are those of ``held`` or some of them; ``ranges`` are their values if they were counted already.
+    """
+    metrics, periods, reference = (rules.x_metric, rules.y_metric), held.periods, held.reference
     only = not rules.include_users_without_orders
-    found = shop.collect(value_range(users, metrics, periods, reference, with_buyers_only=only)).iloc[0]
+    if ranges is None:
+        ranges = shop.collect(value_range(users, metrics, periods, reference, with_buyers_only=only))
+    found = ranges.iloc[0]
     count = int(found["user_count"])
     where = f"the reference period that ends before {day_of(periods.ends[reference])}"
     if not count:
@@ -422,12 +447,12 @@ def _lines(
         if not least <= lines[-1].threshold < most:
             one_sided.append(axis)
     if len(one_sided) == 2:
-        ranges = "; ".join(
+        told = "; ".join(
             f"{line.metric} from {found[f'least_{i}']:g} to {found[f'most_{i}']:g} with the line at {line.threshold:g}"
             for i, line in enumerate(lines)
         )
         raise ParameterError(
-            f"threshold: all {count:,} users in {where} are in one quadrant: {ranges}. Choose values inside these ranges, "
+            f"threshold: all {count:,} users in {where} are in one quadrant: {told}. Choose values inside these ranges, "
             "below the greatest."
         )
     return lines[0], lines[1], int(found["unknown_count"]), tuple(one_sided)
@@ -436,7 +461,9 @@ def _lines(
 def quadrants_table(
     moves: Moves,
     buckets: pd.DataFrame | None,
-    states: UserStates,
+    periods: UserPeriods,
+    x_line: Line,
+    y_line: Line,
     first_in_report: int,
     names: Mapping[str, str],
     confidence_level: float,
@@ -449,8 +476,8 @@ def quadrants_table(
         From ``moves_of``.
     buckets
         Collected from ``bucket_sums``; None where the shop has no money, amounts are null then.
-    states
-        For the lines and the periods.
+    periods, x_line, y_line
+        The periods and the lines.
     first_in_report
         Earlier periods are left out.
     names
@@ -471,9 +498,9 @@ def quadrants_table(
     users, orders, paid, x, y = (
         one.sum(axis=1)[:, every] for one in (moves.users, moves.orders, moves.paid_after, moves.x, moves.y)
     )
-    shares = _amount_shares(buckets, len(states.periods), confidence_level)
+    shares = _amount_shares(buckets, len(periods), confidence_level)
     parts = []
-    for k in reversed(range(first_in_report, len(states.periods))):
+    for k in reversed(range(first_in_report, len(periods))):
         share = wilson(users[k], users[k].sum(), confidence_level=confidence_level)
         before = moves.users[k, every].sum(axis=1)
         stopped = moves.stopped[k, every].sum(axis=1)
@@ -481,8 +508,8 @@ def quadrants_table(
             part = pd.DataFrame(
                 {
                     "period_index": k,
-                    "start_date": day_of(states.periods.own(k)[0]).isoformat(),
-                    "end_date": day_of(states.periods.ends[k]).isoformat(),
+                    "start_date": day_of(periods.own(k)[0]).isoformat(),
+                    "end_date": day_of(periods.ends[k]).isoformat(),
                     "quadrant": QUADRANTS,
                     "name": [names[one] for one in QUADRANTS],
                     "user_count": users[k].astype(int),
@@ -501,8 +528,8 @@ def quadrants_table(
                     "paid_amount_change": paid[k] - paid[k - 1] if k else np.nan,
                     "stopped_count": stopped if k else np.nan,
                     "stopped_share": stopped / before if k else np.nan,
-                    "x_threshold": states.x.threshold,
-                    "y_threshold": states.y.threshold,
+                    "x_threshold": x_line.threshold,
+                    "y_threshold": y_line.threshold,
                 }
             )
         parts.append(part)
