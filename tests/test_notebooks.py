@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from workbench.explore.question import QUESTIONS
 from workbench.report.parameters import read_parameters
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,7 +42,7 @@ class TestNotebook:
 
     def test_code_is_thin(self, path):
         code = [cell for cell in cells(path) if cell["cell_type"] == "code"]
-        assert len(code) <= 20
+        assert len(code) <= 21
         for cell in code:
             text = "".join(cell["source"])
             tree = ast.parse(text)
@@ -68,6 +69,16 @@ class TestNotebook:
         specs = read_parameters(source, path.stem)
         for spec in specs.values() if isinstance(specs, dict) else specs:
             assert f"{spec.name}={spec.name}" in text, spec.name
+
+    def test_a_panel_goes_on_from_the_analysis_and_has_no_section_of_its_own(self, path):
+        """It begins with the notebook's parameters as they stand; in a report it is nothing, so no heading may lead to it."""
+        panels = {one.stem: name for name, one in QUESTIONS.items()}
+        sources = ["".join(cell["source"]) for cell in cells(path)]
+        found = [number for number, source in enumerate(sources) if "wb.explore." in source]
+        assert len(found) == (path.stem in panels)
+        for number in found:
+            assert sources[number].startswith(f"wb.explore.{panels[path.stem]}(shop, analysis)")
+            assert sources[number - 1] == "wb.show_findings(analysis)"
 
     def test_the_last_section_says_what_it_cannot_show(self, path):
         assert "".join(cells(path)[-1]["source"]) == "wb.show_limits(analysis)"

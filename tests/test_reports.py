@@ -237,6 +237,11 @@ ASKED = {
 }
 """Parameters without which a report of all the data has nothing to say."""
 
+SECTIONS_WITHOUT_CONTENT = """() => [...document.querySelectorAll("main h2")].filter(heading => {
+    const next = heading.parentElement.nextElementSibling;
+    return heading.nextElementSibling === null && (next === null || next.querySelector("h2") || !next.offsetHeight);
+}).map(heading => heading.textContent)"""
+
 
 @pytest.mark.browser
 @pytest.mark.parametrize("lang", ["en", "zh"])
@@ -263,12 +268,17 @@ def test_a_report_on_the_sample(sample_folder, tmp_path, open_page, notebook, la
         assert str(sample_folder.parent) not in text, f"{name} tells where the data lie"
         assert not re.search(r"\bu\d{7}\b", text), f"{name} holds a user id"
     assert (result.folder / "report.html").stat().st_size < 1_500_000
+    executed = json.loads((result.folder / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
+    panels = [cell for cell in executed if "wb.explore." in "".join(cell["source"])]
+    assert len(panels) == (notebook != "experiment_readout")
+    assert all(cell["outputs"] == [] for cell in panels)
 
     page = open_page(result.report, viewport=PHONE)
     charts = page.locator("figure").count()
     assert charts >= 2
     assert page.locator("figure .vega-embed svg").count() == charts
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert page.evaluate(SECTIONS_WITHOUT_CONTENT) == []
     assert (
         page.evaluate("document.querySelector('.wb-first .wb-actions').getBoundingClientRect().bottom")
         <= PHONE["height"]

@@ -1,9 +1,11 @@
 """What an analysis hands on: small tables, sentences that rest on them, and limits. Nothing else is shown."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import wraps
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, ParamSpec
 
 import pandas as pd
 
@@ -165,6 +167,8 @@ class Analysis:
         Red flags for the first screen: stale data, an empty period, a table that is missing.
     watch
         What was found by watching; None where the analysis watches nothing.
+    parameters
+        What it was asked with, defaults included; see `remembers`.
     """
 
     name: str
@@ -176,7 +180,25 @@ class Analysis:
     notes: tuple[str, ...] = ()
     flags: tuple[str, ...] = field(default=())
     watch: Watch | None = None
+    parameters: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
     def __post_init__(self) -> None:
         """Freeze the mapping of tables, so that a chart cannot swap one."""
         object.__setattr__(self, "tables", MappingProxyType(dict(self.tables)))
+
+
+P = ParamSpec("P")
+
+
+def remembers(analyse: Callable[P, Analysis]) -> Callable[P, Analysis]:
+    """Let the answer of an analysis know with what it was asked, the shop aside."""
+    signature = inspect.signature(analyse)
+
+    @wraps(analyse)
+    def asked(*given: P.args, **named: P.kwargs) -> Analysis:
+        bound = signature.bind(*given, **named)
+        bound.apply_defaults()
+        parameters = {name: value for name, value in bound.arguments.items() if name != "shop"}
+        return replace(analyse(*given, **named), parameters=MappingProxyType(parameters))
+
+    return asked

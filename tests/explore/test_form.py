@@ -125,6 +125,73 @@ class TestKinds:
             assert form.controls[name].spec.help in form.controls[name].widget.children[-1].value
 
 
+OPEN_KINDS = """
+segment: str = "channel"  # one of those
+than: str | None = None  # one or none
+by: list[str] = ["region"]  # some
+span: str | list[str] = "previous_year"  # one, or days
+"""
+OFFERS = {
+    "segment": ["channel", "region"],
+    "than": ["email", "direct"],
+    "by": ["age_group", "region"],
+    "span": ["previous_period", "previous_year"],
+}
+
+
+class TestOffers:
+    """Parameters whose kind is open, and whose values the room knows."""
+
+    def form(self, lang="en"):
+        specs = read_parameters(OPEN_KINDS, "demo")
+        return Form(specs, "demo", lang, (), {}, "", lambda: None, offers=OFFERS)
+
+    def test_they_are_lists_and_give_back_the_defaults(self):
+        form = self.form()
+        assert form.values() == {name: control.spec.default for name, control in form.controls.items()}
+        assert form.controls["segment"].inputs[0].options == (("Channel", "channel"), ("Region", "region"))
+        assert self.form("zh").controls["segment"].inputs[0].options[1] == ("地区", "region")
+        assert [name for name, _value in form.controls["than"].inputs[0].options] == ["(none)", "email", "direct"]
+
+    def test_what_is_chosen_is_the_value(self):
+        form = self.form()
+        type_into(form, "segment", "region")
+        type_into(form, "than", "direct")
+        form.controls["by"].inputs[0].value = True
+        assert [form.values()[name] for name in ("segment", "than", "by")] == [
+            "region",
+            "direct",
+            ["region", "age_group"],
+        ]
+
+    def test_a_value_of_a_file_that_is_not_offered_stays(self):
+        form = self.form()
+        asked = {"segment": "city", "than": "gone", "by": ["city", "region"], "span": ["2025-11-01", "2025-11-12"]}
+        form.show(asked)
+        assert form.values() == asked
+        form.show({"segment": "channel"})
+        assert len(form.controls["segment"].inputs[0].options) == 2
+
+    def test_what_is_not_in_the_list_can_be_typed_where_lists_are_meant(self):
+        form = self.form()
+        box, line = form.controls["span"].inputs
+        assert line.layout.display == "none"
+        box.value = box.options[-1][1]
+        assert box.label == "other …"
+        assert line.layout.display == ""
+        with pytest.raises(ParameterError, match="Span: one, or days"):
+            form.values()
+        line.value = "2025-11-01, 2025-11-12"
+        assert form.values()["span"] == ["2025-11-01", "2025-11-12"]
+
+    @pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
+    def test_every_offer_is_of_a_parameter_and_can_be_asked_for(self, question, shop):
+        specs = {spec.name for spec in question.specs()}
+        offered = question.offered(count_users(shop))
+        assert set(offered) <= specs
+        assert all(offered.values())
+
+
 class TestUsers:
     def column(self, form, number):
         return form.controls["only_users"].widget.children[1].children[number].children
@@ -150,6 +217,14 @@ class TestUsers:
         assert shown == ["c0 (20)", "c19 (1)"]
         boxes[1].value = True
         assert form.values()["only_users"] == ["channel=c0", "channel=c19"]
+
+    def test_unknown_values_are_told_in_the_language_of_the_form_and_asked_for_by_their_own_name(self):
+        specs, counts = read_parameters(KINDS, "demo"), {"region": [("(unknown)", 5)]}
+        form = Form(specs, "demo", "zh", (), counts, "", lambda: None)
+        _head, _search, box, _rest = self.column(form, 0)
+        assert box.description == "（未知） (5)"
+        box.value = True
+        assert form.values()["only_users"] == ["region=(unknown)"]
 
     def test_counts_are_those_of_the_shop(self, shop):
         users = shop.collect(shop.users)
@@ -208,3 +283,11 @@ def choices_of(kind):
 def test_a_negative_number_may_be_typed_with_a_true_minus():
     [spec] = read_parameters("change: float = 0  # change", "demo")
     assert read_text(spec, "−0.5") == -0.5
+
+
+def test_what_cannot_be_read_is_told_in_the_panel_s_language():
+    [spec] = read_parameters("days: int = 7", "demo")
+    with pytest.raises(ParameterError, match=r"^天数：“x”不是数字。可填：整数。$"):
+        read_text(spec, "x", "天数", "zh")
+    with pytest.raises(ParameterError, match=r"^days: nothing is typed\. Allowed: a whole number\.$"):
+        read_text(spec, " ")

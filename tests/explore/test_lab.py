@@ -1,10 +1,13 @@
 """The start page of JupyterLab, and the command that opens it on this machine alone."""
 
 import json
+import os
 import re
+import shutil
+import sys
 from pathlib import Path
 
-from workbench.explore.lab import MOST_RUNS, START_PAGE, lab_command, start_page
+from workbench.explore.lab import MOST_RUNS, START_PAGE, lab_command, lab_environment, start_page
 from workbench.report.manifest import write_json
 from workbench.report.notebook import ROOT
 
@@ -28,6 +31,22 @@ def test_every_notebook_is_linked_with_its_question():
         for path in (ROOT / "notebooks").glob("*.ipynb"):
             assert f"(notebooks/{path.name})" in page
         assert all((ROOT / link).exists() for link in links(page))
+
+
+def test_a_newcomer_is_led_to_the_notebook_of_the_language():
+    for lang, name in (("en", "getting_started.ipynb"), ("zh", "getting_started.zh.ipynb")):
+        page = start_page(ROOT, ROOT / "nothing-here", lang)
+        assert links(page)[0] == f"notebooks/getting_started/{name}"
+
+
+def test_notebooks_and_terminals_find_the_command(monkeypatch):
+    monkeypatch.setenv("PATH", os.pathsep.join(["/usr/bin", "/bin"]))
+    found = shutil.which("workbench", path=lab_environment()["PATH"])
+    assert found is not None
+    assert Path(found).parent == Path(sys.executable).parent
+    assert os.environ["PATH"] == os.pathsep.join(["/usr/bin", "/bin"])
+    monkeypatch.delenv("PATH")
+    assert lab_environment()["PATH"] == str(Path(sys.executable).parent)
 
 
 def test_the_last_runs_come_first_and_titles_from_data_stay_text(tmp_path):

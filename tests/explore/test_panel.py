@@ -16,8 +16,7 @@ from workbench.errors import ParameterError
 from workbench.explore import charts
 from workbench.explore.panel import Pick
 from workbench.explore.question import QUESTIONS
-from workbench.report.publish import write_csv
-from workbench.report.run import run_notebook
+from workbench.report.manifest import versions
 
 
 def type_days(panel, text):
@@ -73,6 +72,31 @@ class TestAsking:
             raise TimeoutError
 
         assert "7 days asked" in asyncio.run(ask()).verdict.value
+
+    def test_a_control_that_is_told_of_in_another_thread_keeps_telling_how_long_it_takes(self, panels, fake):
+        """JupyterLab hands over what is done to controls in a thread of its own, beside the loop of the cells."""
+
+        def query(parameters):
+            if parameters["days"] == 30:
+                parameters["shop"].collect(parameters["shop"].engine.backend.sql(SLOW))
+            return answer_of(parameters)
+
+        async def ask():
+            panel = panels(fake(query))
+            for words, act in (
+                ("answered in", lambda: type_days(panel, "30")),
+                ("asking … 1 s", panel.stop.click),
+                ("Cancelled", lambda: None),
+            ):
+                for _ in range(2000):
+                    if words in panel.status.value:
+                        break
+                    await asyncio.sleep(0.01)
+                else:
+                    raise TimeoutError(f"{words}: {panel.status.value}")
+                await asyncio.to_thread(act)
+
+        asyncio.run(ask())
 
     def test_fast_typing_asks_once_and_leaves_one_step(self, panels, fake):
         asked = []
@@ -166,26 +190,67 @@ class TestErrors:
         assert "8 days asked" in panel.verdict.value
         assert [step.parameters["days"] for step in panel.steps] == [7, 8]
 
-    def test_a_table_that_vanished_is_told(self, panels, tmp_path, small_folder):
+    def test_a_table_that_vanished_is_told_and_the_panel_goes_on(self, panels, tmp_path, small_folder):
         folder = shutil.copytree(small_folder, tmp_path / "spring")
         panel = panels(QUESTIONS["channels"], open_shop(folder)).settle()
-        (folder / "events.parquet").unlink()
+        (folder / "events.parquet").rename(folder / "away")
         panel.set(conversion_days=14)
         panel.settle()
         assert panel.error.startswith("The data of spring can no longer be read")
         assert not panel.frame.empty
+        panel.set(lang="zh")
+        panel.settle()
+        assert panel.error.startswith("无法再读取 spring 的数据：文件或表已不存在或被替换")
+        (folder / "away").rename(folder / "events.parquet")
+        panel.again.click()
+        panel.settle()
+        assert panel.error == ""
 
-    def test_nobody_left_is_told(self, panels):
-        panel = panels(QUESTIONS["users"]).settle()
+    @pytest.mark.parametrize(
+        ("lang", "words"), [("en", 'only_users: no user has region "Nowhere"'), ("zh", "没有符合所选条件的用户")]
+    )
+    def test_nobody_left_is_told(self, panels, lang, words):
+        panel = panels(QUESTIONS["users"], lang=lang).settle()
         panel.set(only_users=["region=Nowhere"])
         panel.settle()
-        assert 'no user has region "Nowhere"' in panel.error
+        assert panel.error.startswith(words)
+        assert words.split(":")[0] in panel.status.value
 
-    def test_a_date_outside_the_data_is_told(self, panels):
-        panel = panels(QUESTIONS["sales"]).settle()
+    @pytest.mark.parametrize(
+        ("lang", "words"),
+        [
+            ("en", "No paid order from 2031-01-01 to 2031-01-31; the data reach from"),
+            ("zh", "2031-01-01 至 2031-01-31"),
+        ],
+    )
+    def test_a_date_outside_the_data_is_told(self, panels, lang, words):
+        panel = panels(QUESTIONS["sales"], lang=lang).settle()
         panel.set(start_date="2031-01-01", end_date="2031-02-01")
         panel.settle()
-        assert "No paid order from 2031-01-01" in panel.verdict.value + panel.error
+        assert words in panel.verdict.value
+        assert panel.error == ""
+        assert panel.chart is None
+
+    @pytest.mark.parametrize(
+        ("head", "en", "zh"),
+        [
+            ("other, version {now}", "these are parameters of other, this panel is of fake", "本面板属于 fake"),
+            ("fake, version 0.0.1", "written by version 0.0.1", "由版本 0.0.1 写出"),
+        ],
+    )
+    def test_a_file_of_another_notebook_or_version_is_told_and_changes_nothing(
+        self, panels, fake, tmp_path, head, en, zh
+    ):
+        file = tmp_path / "kept.yml"
+        file.write_text(f"# workbench parameters of {head.format(now=versions()['workbench'])}\ndays: 30\n")
+        for lang, words in (("en", en), ("zh", zh)):
+            panel = panels(fake(), lang=lang).settle()
+            panel.file.value = str(file)
+            panel._load()
+            assert words in panel.kept.value
+            assert "wb-explore-error" in panel.kept.value
+            assert panel.parameters["days"] == 7
+            assert not panel.is_busy
 
 
 class TestDrilling:
@@ -283,6 +348,8 @@ class TestLanguage:
         assert panel.form.controls["conversion_days"].inputs[0].description == "转化窗口 [天]"
         assert panel.views.options[0][0] == "转化率"
         assert panel.back_button.description == "← 返回"
+        panel.form.controls["channel_basis"].inputs[0].value = "session"
+        assert panel.trail.children[-1].description == "渠道口径 会话"
 
     def test_the_language_can_be_changed_in_the_form(self, panels, fake):
         panel = panels(fake()).settle()
@@ -398,27 +465,6 @@ def test_days_brushed_become_the_period(panels):
     panel.settle()
     assert (panel.parameters["start_date"], panel.parameters["end_date"]) == ("2026-04-02", "2026-04-11")
     assert panel.error == ""
-
-
-def test_what_a_panel_shows_is_what_a_run_with_the_saved_parameters_writes(panels, small_folder, tmp_path):
-    panel = panels(QUESTIONS["channels"], timezone="Asia/Shanghai", only_users=["gender=female"]).settle()
-    panel.set(conversion_days=14, confidence_level=0.9, start_date="2026-03-10", end_date="2026-05-20")
-    panel.settle()
-    panel.save(tmp_path / "kept.yml")
-    from workbench.cli import _parameters
-
-    kept = _parameters(None, tmp_path / "kept.yml")
-    result = run_notebook("channel_comparison", small_folder, tmp_path / "out", parameters=kept)
-    assert result.status == "done", result.error
-    assert panel.parameters == {**panel.parameters, **kept}
-    compared = 0
-    for name, frame in panel.analysis.tables.items():
-        write_csv(frame, tmp_path / "shown.csv")
-        shown, written = (pd.read_csv(one) for one in (tmp_path / "shown.csv", result.folder / f"tables/{name}.csv"))
-        pd.testing.assert_frame_equal(shown, written, rtol=1e-9, atol=1e-9)
-        compared += written.size
-    assert compared > 1000
-    assert [one.text for one in panel.analysis.findings] == [one["text"] for one in result.findings["findings"]]
 
 
 def test_in_a_report_a_panel_is_nothing_and_imports_nothing():

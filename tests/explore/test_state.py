@@ -1,14 +1,23 @@
 """From a panel to files that the command line takes, and back."""
 
 import shlex
+from dataclasses import replace
 
 import pytest
 import yaml
 
+from workbench import open_shop
 from workbench.cli import _parameters
 from workbench.errors import ParameterError, SourceError
 from workbench.explore.question import QUESTIONS
-from workbench.explore.state import add_to_plan, command_line, load_parameters, parameters_text, save_parameters
+from workbench.explore.state import (
+    add_to_plan,
+    command_line,
+    load_parameters,
+    parameters_text,
+    save_parameters,
+    source_of,
+)
 from workbench.report.manifest import versions
 from workbench.report.plan import load_plan
 
@@ -37,8 +46,8 @@ def source(tmp_path):
     return str(tmp_path / "shop")
 
 
-def add(file, name, values, source=""):
-    return add_to_plan(file, name, NOTEBOOK, SPECS, values, source, "en")
+def add(file, name, values, source="", mapping=""):
+    return add_to_plan(file, name, NOTEBOOK, SPECS, values, source, mapping, "en")
 
 
 class TestParametersFile:
@@ -125,6 +134,40 @@ class TestPlan:
         add(file, "b", DEFAULTS | {"lang": "zh", "lookback_hours": 24})
         assert yaml.safe_load(file.read_text())["runs"][1] == {"name": "b", "notebook": NOTEBOOK}
 
+    def test_the_mapping_goes_with_the_source(self, file, source):
+        mapping = f"{source}.yml"
+        add(file, "first", ASKED, source, mapping)
+        add(file, "second", ASKED, source)
+        requests, _lang = load_plan(file)
+        assert [(one.source, one.mapping) for one in requests] == [(source, mapping), (source, None)]
+
+    @pytest.mark.parametrize(
+        ("shared", "mine", "written"),
+        [
+            ("m.yml", "m.yml", set()),  # those of the plan, which are meant from its folder
+            ("m.yml", "", {"source"}),
+            ("", "m.yml", {"source", "mapping"}),
+            ("m.yml", "n.yml", {"source", "mapping"}),
+        ],
+    )
+    def test_a_mapping_of_the_plan_reaches_no_data_that_have_another(self, file, source, shared, mine, written):
+        mapping = f", mapping: {shared}" if shared else ""
+        file.write_text(f"defaults: {{source: shop{mapping}}}\nruns:\n- {{name: a, notebook: slot_attribution}}\n")
+        add(file, "b", DEFAULTS, source, mine and str(file.parent / mine))
+        assert set(yaml.safe_load(file.read_text())["runs"][1]) == {"name", "notebook"} | written
+        requests, _lang = load_plan(file)
+        assert (requests[1].mapping or "").rpartition("/")[2] == mine
+
+    def test_days_of_the_plan_do_not_creep_in(self, file, source):
+        file.write_text(
+            f"defaults: {{source: {source}, period: last_week}}\nruns:\n- {{name: a, notebook: {NOTEBOOK}}}\n"
+        )
+        add(file, "all", DEFAULTS)
+        add(file, "since", ASKED)
+        requests, _lang = load_plan(file)
+        assert requests[0].parameters["start_date"] is not None
+        assert [one.parameters for one in requests[1:]] == [DEFAULTS, ASKED]
+
     def test_runs_may_stand_before_the_defaults(self, file, source):
         file.write_text(f"runs:\n- name: a\n  notebook: slot_attribution\ndefaults:\n  source: {source}\n")
         add(file, "b", ASKED)
@@ -187,3 +230,16 @@ def test_the_command_says_the_same():
     assert words[:6] == ["workbench", "run", NOTEBOOK, "my shop", "--out", "out"]
     assert set(words[6::2]) == {"-p"}
     assert DEFAULTS | _parameters(words[7::2], None) == ASKED
+
+
+def test_the_command_names_the_mapping():
+    words = shlex.split(command_line(NOTEBOOK, SPECS, DEFAULTS, "my shop", "my mapping.yml"))
+    assert words == ["workbench", "run", NOTEBOOK, "my shop", "--out", "out", "--mapping", "my mapping.yml"]
+
+
+def test_a_shop_is_found_again_from_any_folder(small_folder, tmp_path, monkeypatch):
+    (tmp_path / "m.yml").write_text("timezone: Asia/Shanghai\n", encoding="utf-8")
+    monkeypatch.chdir(small_folder.parent)
+    shop = open_shop(small_folder.name, tmp_path / "m.yml")
+    assert source_of(shop) == (str(small_folder), str(tmp_path / "m.yml"))
+    assert source_of(replace(shop, source="clickhouse://me@host/shop", mapping="")) == ("clickhouse://me@host/shop", "")

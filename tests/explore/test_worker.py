@@ -161,6 +161,12 @@ class TestErrorWords:
     def test_own_errors_stay_as_they_are(self, error):
         assert error_words(error, "shop", "en") == str(error)
 
+    def test_in_chinese_what_to_do_comes_first(self):
+        assert error_words(ParameterError("only_users: no user"), "shop", "zh") == (
+            "没有符合所选条件的用户，或所选条件无法使用；请调整“用户”。（only_users: no user）"
+        )
+        assert error_words(EstimationError("too few"), "shop", "zh").startswith("这些参数或数据无法给出结果")
+
     def test_others_say_that_the_analysis_failed(self):
         assert error_words(ZeroDivisionError("division by zero"), "shop", "en") == (
             "The analysis failed: ZeroDivisionError: division by zero"

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from workbench.errors import ParameterError
@@ -80,6 +82,34 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_all_allowed():
 )
 def test_a_value_that_is_none_says_what_was_given_and_what_is_allowed(given, says):
     assert says in fault(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"hours": "three"}, 'demo：hours 为 "three"。应为：数字。'),
+        ({"windows": 7}, "windows 为 7。应为：整数的列表（如 [7, 30]）。"),
+        ({"shares": "x"}, "应为：数字的列表（如 [0.25, 0.75]） 或 null。"),
+        (
+            {"rules": "frist"},
+            'rules 为 ["frist"]，是否为“first”？应为：由 "first"、"last" 组成的列表（如 ["first"]）。',
+        ),
+        ({"model": "markow"}, 'model 为 "markow"，是否为“markov”？应为："last_click" 或 "markov"。'),
+        ({"modle": 1}, "没有参数“modle”，是否为“model”？可用参数：start_date、end_date、timezone"),
+        ({"start_date": "2026/03/01"}, 'start_date："2026/03/01" 不是日期。请写成 2026-03-01 的形式'),
+        ({"timezone": "Asia/Shangai"}, "不是时区，是否为“Asia/Shanghai”？"),
+        ({"confidence_level": 1}, "confidence_level 为 1。应为 0 到 1 之间的数"),
+        ({"lookback_hours": 0}, "lookback_hours：0 不大于 0。"),
+        ({"start_date": "2026-03-02", "end_date": "2026-03-02"}, "start_date 2026-03-02 不早于 end_date 2026-03-02。"),
+        ({"lang": "fr"}, 'lang 为 "fr"。应为："en" 或 "zh"。'),
+    ],
+)
+def test_faults_are_told_in_chinese_too(given, says):
+    specs = (*SPECS, *read_parameters("lookback_hours: float = 72", "demo"))
+    with pytest.raises(ParameterError) as caught:
+        check_parameters(specs, given, "demo", "zh")
+    assert says in str(caught.value)
+    assert not re.search("[a-z] [a-z]+ [a-z]", str(caught.value))  # nothing of an English sentence
 
 
 def test_one_text_is_a_list_of_one_where_only_a_list_of_texts_fits():

@@ -264,6 +264,6 @@ def test_charts_are_handed_over_in_a_report_and_live_elsewhere(monkeypatch):
     assert set(shown) == {"application/vnd.workbench.chart+json", "text/plain"}
     monkeypatch.delenv("WORKBENCH_MODE")
     enable_charts()
-    assert (alt.renderers.active, alt.renderers.options) == ("jupyter", {"offline": True})
+    assert alt.renderers.active == "workbench-live"
     alt.renderers.enable("default")
     alt.theme.enable("default")

@@ -10,7 +10,7 @@ from workbench.channel.audience_findings import points, told_by
 from workbench.channel.findings import named_channels
 from workbench.language import Language, format_amount, format_hours, format_rate, say, wrap
 
-_BLUE, _GREY, _ORANGE = "#2f6f9f", "#9aa5ad", "#c8601c"
+_BLUE, _GREY, _ORANGE = "#1f6fa5", "#9aa5ad", "#c44e13"
 _CELLS, _CELL_INK = ["#eef4f9", "#7fb0d6"], "#10151b"  # the ink is read on the darkest cell, on either paper
 _PARTS = {
     "mix": ("audience", "受众"),

@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 
 import pandas as pd
 
-from workbench.analysis import Analysis
+from workbench.analysis import Analysis, remembers
 from workbench.channel.audience import adjusted_table, audience_of, check_baseline, mix_table, pairs_table
 from workbench.channel.economics import economics_table, payback_table
 from workbench.channel.findings import channel_findings, channel_headline
@@ -48,6 +48,7 @@ _SQUARES = ["paid_amount", "paid_squares"]
 _SUMS = ["buyer_count", "repeat_buyer_count", "order_count", "gross_amount", "paid_amount", "refund_amount"]
 
 
+@remembers
 def compare_channels(
     shop: Shop,
     *,

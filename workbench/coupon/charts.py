@@ -12,7 +12,7 @@ from workbench.language import Language, format_amount, format_rate, say, wrap
 from workbench.metrics.coupons import DEPTH_EDGES
 from workbench.stats.tables import shown_window
 
-_BLUE, _ORANGE, _GREY = "#2f6f9f", "#c8601c", "#9aa5ad"
+_BLUE, _ORANGE, _GREY = "#1f6fa5", "#c44e13", "#9aa5ad"
 _MOST_ROWS, _MOST_PANELS = 20, 9
 _HEADINGS = {
     "is_subsidy_ok": ("subsidy", "补贴率"),
@@ -34,7 +34,9 @@ def subsidy_picture(analysis: Analysis, subsidy_limit: float) -> alt.LayerChart 
     card = _coupons(analysis).sort_values("coupon_discount_amount", ascending=False).head(8)
     if card["subsidy_rate"].isna().all():
         return None
-    card = card.assign(is_over=card["subsidy_rate"] > subsidy_limit)
+    # Each layer writes its rows anew: columns that none reads would cost more than all the rest.
+    read = ["coupon_name", "subsidy_rate", "subsidy_ci_lower", "subsidy_ci_upper", "coupon_discount_amount"]
+    card = card[read].assign(is_over=card["subsidy_rate"] > subsidy_limit)
     rate = say(lang, "subsidy rate", "补贴率")
     base = alt.Chart(card).encode(
         y=alt.Y("coupon_name:N", sort=card["coupon_name"].tolist(), title=None, axis=alt.Axis(labelLimit=130)),
@@ -42,10 +44,10 @@ def subsidy_picture(analysis: Analysis, subsidy_limit: float) -> alt.LayerChart 
     )
     rule = base.mark_rule(strokeWidth=3, opacity=0.45).encode(
         x=alt.X("subsidy_ci_lower:Q", title=rate, axis=alt.Axis(format="%", tickCount=5), scale=alt.Scale(zero=True)),
-        x2="subsidy_ci_upper:Q",
+        x2=alt.X2("subsidy_ci_upper:Q"),
     )
     point = base.mark_point(filled=True, size=60, opacity=1).encode(
-        x="subsidy_rate:Q",
+        x=alt.X("subsidy_rate:Q"),
         tooltip=[
             alt.Tooltip("coupon_name:N", title=say(lang, "coupon", "优惠券")),
             alt.Tooltip("subsidy_rate:Q", title=rate, format=".1%"),
@@ -57,7 +59,7 @@ def subsidy_picture(analysis: Analysis, subsidy_limit: float) -> alt.LayerChart 
     limit = (
         alt.Chart(pd.DataFrame({"limit": [subsidy_limit]}))
         .mark_rule(strokeDash=[4, 3], color=_GREY, strokeWidth=1.5)
-        .encode(x="limit:Q")
+        .encode(alt.X("limit:Q"))
     )
     over = int(card["is_over"].sum())
     title = say(

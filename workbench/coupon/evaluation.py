@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from workbench.analysis import Analysis
+from workbench.analysis import Analysis, remembers
 from workbench.coupon.criteria import CLEARLY_BELOW
 from workbench.coupon.decision_findings import decision_findings
 from workbench.coupon.depth import coupon_depth
@@ -37,6 +37,7 @@ _REASONS = {
 }
 
 
+@remembers
 def evaluate_coupons(
     shop: Shop,
     *,

@@ -26,12 +26,10 @@ from workbench.coupon.scorecard import (
 )
 from workbench.metrics import coupons as metrics
 from workbench.metrics.orders import paid_in_period
-from workbench.source.restriction import COLUMNS, check_conditions, conditions, is_chosen, user_counts
+from workbench.source.restriction import Segments, conditions
 from workbench.source.shop import Shop
 
 Answer = Callable[[Sequence[str]], dict[str, pd.DataFrame]]
-Chosen = Mapping[str, list[str]]
-_ROW = "has_row"  # of users that a table of users tells of; only these can be chosen
 _KEY = ["level", "group_id"]
 _PARTS = {"level": "string", "group_id": "string", "category": "string", "user_bucket": "int64"}
 _TOTALS = ["order_count", "paid_amount", "gross_amount"]
@@ -70,17 +68,15 @@ def live_tables(shop: Shop, parameters: Mapping[str, object]) -> Answer | None:
     tables, days = coupon_tables(shop, period, coupon_ids, asked["margin_rate"]), asked["repurchase_days"]
     if _of_two_users(tables):
         return None
-    counts, sums = user_counts(shop), _held(tables, days)
-    rows = {name: _rows(shop, shop.tables[name]) for name in NEEDED[1:]}
-    check_ids = _held_ids(tables, coupon_ids)
+    segments = Segments(shop)
+    sums, check_ids = _held(tables, segments, days), _held_ids(tables, segments, coupon_ids)
+    rows = {name: segments.counted(shop.tables[name]) for name in NEEDED[1:]}
 
     def answer(only_users: Sequence[str]) -> dict[str, pd.DataFrame]:
-        chosen = conditions(shop, only_users)
-        if chosen:
-            check_conditions(shop, chosen, counts)
-            if any(not _of(one, chosen)["row_count"].sum() for one in rows.values()):
-                shop.only(only_users).require(*NEEDED)
-        check_ids(chosen)
+        chosen = segments.choose(asked_users := conditions(shop, only_users))
+        if asked_users and any(not _of(one, chosen)["row_count"].sum() for one in rows.values()):
+            shop.only(only_users).require(*NEEDED)
+        check_ids()
         return {
             "coupon_scorecard": scorecard_of(
                 tables, sums(chosen), days, asked["subsidy_limit"], asked["confidence_level"]
@@ -97,39 +93,46 @@ def _of_two_users(tables: CouponTables) -> bool:
     return bool(tables.shop.collect(others.aggregate(rows=_.count()))["rows"].item())
 
 
-def _held(tables: CouponTables, days: Sequence[int]) -> Callable[[Chosen], CardSums]:
-    """Everything that adds up over users, by what users are chosen by; from conditions to the sums of the users chosen."""
-    shop, period, by = tables.shop, tables.period, [*_columns(tables.shop), _ROW]
+def _held(tables: CouponTables, segments: Segments, days: Sequence[int]) -> Callable[[pd.Index], CardSums]:
+    """Everything that adds up over users, by segment; from the segments chosen to the sums of their users."""
+    shop, period, by = tables.shop, tables.period, ["user_segment"]
     products = shop.has("products", "category")
-    orders, lines = _with_users(shop, tables.by_level), categorised(shop)
-    grants = metrics.grant_counts(_with_users(shop, tables.grants), tables.used, period, [*by, "user_id"])
+    orders, lines = segments.numbered(tables.by_level), categorised(shop)
+    granted = segments.numbered(tables.grants)
+    grants = metrics.grant_counts(granted, tables.used, period, [*by, "user_id"])
     held = {
         "grants": grants.mutate(
             level=ibis.literal("coupon"),
             group_id=grants.coupon_id,
             grant_squares=grants.granted_count * grants.granted_count,
         ).drop("user_id", "coupon_id"),
-        "waits": metrics.waits(_with_users(shop, tables.grants), tables.used, tables.coupons, period, by),
+        "waits": metrics.waits(granted, tables.used, tables.coupons, period, by),
         "orders": metrics.order_sums(orders, period, by),
         "exits": metrics.buyer_exits(orders, period, days, by).drop("exit_day", "is_repurchase"),
     }
-    counted = {"orders": _rows(shop, paid_in_period(tables.paid, period), "paid_amount", "gross_amount")}
+    counted = {"orders": segments.counted(paid_in_period(tables.paid, period), "paid_amount", "gross_amount")}
     if lines is not None:
-        held["categories"] = metrics.category_amounts(_with_users(shop, by_category(tables)), lines, period, by)
+        held["categories"] = metrics.category_amounts(segments.numbered(by_category(tables)), lines, period, by)
         lines = lines.left_join(shop.orders.select("order_id", "user_id"), "order_id")
-        counted["lines"] = _rows(shop, lines, apart=() if products else ("category",))
+        counted["lines"] = segments.counted(lines, apart=() if products else ("category",))
     if shop.has("events"):
         held["active"] = metrics.active_days(orders, shop.events, period, ACTIVE_WINDOW, by)
-        counted["events"] = _rows(shop, shop.events)
+        counted["events"] = segments.counted(shop.events)
     waits = shop.hold("live_coupon_waits", held.pop("waits"))
     numbers = {name: _numbers(table) for name, table in held.items()}
-    every = shop.hold("live_coupon_sums", _together(held, by))
+    every = shop.hold("live_coupon_sums", _together(held))
     offered = int(shop.collect(shop.products.aggregate(count=_.category.nunique()))["count"].item()) if products else 0
+    added = list(dict.fromkeys(chain(*numbers.values())))
 
-    def sums(chosen: Chosen) -> CardSums:
-        table = _chosen(every, chosen)
-        added = {name: table[name].sum() for name in dict.fromkeys(chain(*numbers.values()))}
-        found = shop.collect(table.group_by(["part", *_PARTS]).aggregate(**added))
+    def together() -> ir.Table:
+        some = segments.of(every)
+        return some.group_by(["part", *_PARTS]).aggregate(**{name: some[name].sum() for name in added})
+
+    ask_sums = shop.prepared(together)
+    ask_waits = shop.prepared(lambda: metrics.median_waits(segments.of(waits), tables.coupons))
+
+    def sums(chosen: pd.Index) -> CardSums:
+        found = ask_sums()
 
         def part(name: str, *keys: str) -> pd.DataFrame:
             rows = found.loc[found["part"] == name, [*keys, *numbers[name]]].reset_index(drop=True)
@@ -140,7 +143,7 @@ def _held(tables: CouponTables, days: Sequence[int]) -> Callable[[Chosen], CardS
         return CardSums(
             totals=there["orders"].rename(columns={"row_count": "order_count"})[_TOTALS].sum(),
             grants=part("grants", "group_id", "user_bucket").rename(columns={"group_id": "coupon_id"}),
-            waits=shop.collect(metrics.median_waits(_chosen(waits, chosen), tables.coupons)),
+            waits=ask_waits(),
             orders=part("orders", *_KEY, "user_bucket"),
             exits=part("exits", *_KEY),
             categories=part("categories", *_KEY, "category") if has.get("lines") else None,
@@ -153,10 +156,14 @@ def _held(tables: CouponTables, days: Sequence[int]) -> Callable[[Chosen], CardS
 
 def _numbers(table: ir.Table) -> dict[str, DataType]:
     """What is added up."""
-    return {name: type_ for name, type_ in table.schema().items() if type_.is_numeric() and name not in _PARTS}
+    return {
+        name: type_
+        for name, type_ in table.schema().items()
+        if type_.is_numeric() and name not in ("user_segment", *_PARTS)
+    }
 
 
-def _together(tables: Mapping[str, ir.Table], by: Sequence[str]) -> ir.Table:
+def _together(tables: Mapping[str, ir.Table]) -> ir.Table:
     """The rows of all tables, with ``part``, whose they are: one question is answered sooner than five."""
     # Counts are held as floats: sums of whole numbers reach pandas one Python object each.
     types = _PARTS | {name: "float64" for table in tables.values() for name in _numbers(table)}
@@ -166,59 +173,25 @@ def _together(tables: Mapping[str, ir.Table], by: Sequence[str]) -> ir.Table:
             name: table[name].cast(type_) if name in table.columns else ibis.null(type_)
             for name, type_ in types.items()
         }
-        each.append(table.select(*by, part=ibis.literal(part), **columns))
+        each.append(table.select("user_segment", part=ibis.literal(part), **columns))
     return ibis.union(*each)
 
 
-def _held_ids(tables: CouponTables, coupon_ids: Sequence[str] | None) -> Callable[[Chosen], None]:
+def _held_ids(tables: CouponTables, segments: Segments, coupon_ids: Sequence[str] | None) -> Callable[[], None]:
     """Refuses coupons that were not granted to the users chosen, where nothing else tells that there are such coupons."""
     shop, names = tables.shop, coupon_names(tables.shop)
     wanted = [coupon_ids] if isinstance(coupon_ids, str) else [str(one) for one in coupon_ids or ()]
     if set(wanted) <= set(names.index):
-        return lambda _chosen: None
-    grants = _with_users(shop, shop.coupon_grants.mutate(coupon_id=_.coupon_id.cast("string").fill_null(UNKNOWN)))
-    granted = shop.hold("live_coupon_ids", grants.select("coupon_id", *_columns(shop), _ROW).distinct())
+        return lambda: None
+    grants = segments.numbered(shop.coupon_grants.mutate(coupon_id=_.coupon_id.cast("string").fill_null(UNKNOWN)))
+    granted = shop.hold("live_coupon_ids", grants.select("coupon_id", "user_segment").distinct())
+    ask = shop.prepared(lambda: segments.of(granted).select("coupon_id").distinct())
 
-    def check(chosen: Chosen) -> None:
-        ids = shop.collect(_chosen(granted, chosen).select("coupon_id").distinct())["coupon_id"]
-        checked_ids(shop.name, ids, names, wanted)
+    def check() -> None:
+        checked_ids(shop.name, ask()["coupon_id"], names, wanted)
 
     return check
 
 
-def _columns(shop: Shop) -> list[str]:
-    return [name for name in COLUMNS if shop.has("users", name)]
-
-
-def _with_users(shop: Shop, table: ir.Table) -> ir.Table:
-    """Rows of users with the columns that users are chosen by; null for users that no row of ``users`` tells of."""
-    users = shop.users
-    own = users.select(
-        own_user_id=users.user_id,
-        **{name: users[name].cast("string") for name in _columns(shop)},
-        **{_ROW: ibis.literal("yes")},
-    )
-    return table.left_join(own, table.user_id == own.own_user_id).drop("own_user_id")
-
-
-def _chosen(held: ir.Table, chosen: Chosen) -> ir.Table:
-    return held.filter(held[_ROW] == "yes", *is_chosen(held, chosen)) if chosen else held
-
-
-def _rows(shop: Shop, table: ir.Table, *amounts: str, apart: Sequence[str] = ()) -> pd.DataFrame:
-    """How many rows, and what amounts, are of users with which values; the values as ``user_counts`` writes them."""
-    by = [*_columns(shop), _ROW]
-    sums = {name: table[name].sum() for name in amounts}
-    counted = _with_users(shop, table.group_by(["user_id", *apart]).aggregate(row_count=table.count(), **sums))
-    found = counted.group_by([*by, *apart]).aggregate(**{name: counted[name].sum() for name in ("row_count", *amounts)})
-    return shop.collect(found.mutate(**{name: found[name].fill_null(UNKNOWN) for name in by}))
-
-
-def _of(rows: pd.DataFrame, chosen: Chosen) -> pd.DataFrame:
-    """The rows of users with these values."""
-    if not chosen:
-        return rows
-    rows = rows[rows[_ROW] == "yes"]
-    for column, values in chosen.items():
-        rows = rows[rows[column].isin(values)]
-    return rows
+def _of(rows: pd.DataFrame, segments: pd.Index) -> pd.DataFrame:
+    return rows[rows["user_segment"].isin(segments)]

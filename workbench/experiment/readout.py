@@ -6,7 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
-from workbench.analysis import Analysis
+from workbench.analysis import Analysis, remembers
 from workbench.errors import TableError
 from workbench.experiment.checks import COLUMNS as CHECK_COLUMNS
 from workbench.experiment.checks import check_rows
@@ -116,6 +116,7 @@ def _stacked(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).reindex(columns=columns) if parts else pd.DataFrame(columns=columns)
 
 
+@remembers
 def read_experiments(
     shop: Shop,
     *,

@@ -10,6 +10,7 @@ import pandas as pd
 from workbench.analysis import Analysis
 from workbench.explore.question import View, imported
 from workbench.language import Language, say
+from workbench.report.charts import finite
 from workbench.report.theme import chart_config
 from workbench.report.words import column_heading, column_label, column_unit, column_words
 
@@ -140,7 +141,7 @@ def with_selections(chart: Any, fields: Sequence[str], brush: str) -> Picture:
         params.append({"name": BRUSH, "select": select, "views": [_name_of(brushed.unit, "brushed_view")]})
     if not params:
         del spec["params"]
-    return Picture(spec, pick_field, brushed is not None)
+    return Picture(finite(spec), pick_field, brushed is not None)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """A notebook's parameters as controls, and controls as parameters: values pass ``check_parameters`` unchanged."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from html import escape
-from types import NoneType
+from types import MappingProxyType, NoneType
 from typing import Any, Literal, get_args, get_origin
 
 import ibis
@@ -13,9 +14,10 @@ import traitlets
 
 from workbench.contract import UNKNOWN
 from workbench.errors import ParameterError
-from workbench.explore.words import choice_of, help_of, label_of, unit_of, words_of_column
+from workbench.explore.words import choice_of, help_of, label_of, offer_of, unit_of, words_of_column
 from workbench.language import Language, format_count, say
 from workbench.report.parameters import ParameterSpec, check_parameters
+from workbench.report.words import column_words
 from workbench.source.restriction import COLUMNS
 from workbench.source.shop import Shop
 
@@ -70,6 +72,10 @@ class Form:
         First and last day of the data, told beside the dates; "" if unknown.
     on_change
         Called after a user changed something.
+    lock
+        Held while values are shown, so that what a user changes meanwhile in another thread is not passed over.
+    offers
+        Values to choose from, by parameter, where its kind does not tell them.
     """
 
     def __init__(
@@ -81,10 +87,12 @@ class Form:
         counts: Mapping[str, Sequence[tuple[str, int]]],
         days: str,
         on_change: Callable[[], None],
+        lock: AbstractContextManager[Any] | None = None,
+        offers: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         self.specs, self.notebook, self.lang = tuple(specs), notebook, lang
-        self._on_change, self._is_writing = on_change, False
-        self.controls = {spec.name: self._control(spec, counts, days) for spec in specs}
+        self._on_change, self._is_writing, self._lock = on_change, False, lock or nullcontext()
+        self.controls = {spec.name: self._control(spec, counts, days, offers.get(spec.name, ())) for spec in specs}
         self.show({spec.name: spec.default for spec in specs})
         for control in self.controls.values():
             for one in control.inputs:
@@ -115,7 +123,7 @@ class Form:
                 faults.append(str(error))
         if faults:
             raise ParameterError(" ".join(faults))
-        return check_parameters(self.specs, found, self.notebook)
+        return check_parameters(self.specs, found, self.notebook, self.lang)
 
     def show(self, values: Mapping[str, object]) -> None:
         """Show these values, without calling ``on_change``."""
@@ -127,10 +135,17 @@ class Form:
             self._is_writing = False
 
     def _changed(self, _change: object) -> None:
-        if not self._is_writing:
-            self._on_change()
+        with self._lock:
+            if not self._is_writing:
+                self._on_change()
 
-    def _control(self, spec: ParameterSpec, counts: Mapping[str, Sequence[tuple[str, int]]], days: str) -> Control:
+    def _control(
+        self,
+        spec: ParameterSpec,
+        counts: Mapping[str, Sequence[tuple[str, int]]],
+        days: str,
+        offers: Sequence[str],
+    ) -> Control:
         title, unit = label_of(spec, self.notebook, self.lang), unit_of(spec, self.lang)
         told = help_of(spec, self.notebook, self.lang)
         if spec.name in ("start_date", "end_date") and days:
@@ -140,9 +155,15 @@ class Form:
             return _users_control(spec, shown, told, counts, self.lang)
         many = next((one for one in _parts(spec.kind) if get_origin(one) is list), None)
         if many is not None and get_origin(get_args(many)[0]) is Literal and len(_parts(spec.kind)) == 1:
-            return _several_control(spec, shown, told, self.lang)
+            choices = get_args(get_args(many)[0])
+            return _several_control(spec, shown, told, {one: choice_of(spec.name, one, self.lang) for one in choices})
         if any(get_origin(one) is Literal for one in _parts(spec.kind)):
             return _choice_control(spec, shown, told, self.lang)
+        named = {one: offer_of(spec.name, one, self.lang) for one in offers}
+        if named and many is not None and len(_parts(spec.kind)) == 1:
+            return _several_control(spec, shown, told, named)
+        if named:
+            return _offer_control(spec, shown, told, named, self.lang)
         if spec.kind is bool:
             box = widgets.Checkbox(description=shown, tooltip=told, indent=False)
             return Control(spec, _with_help(box, told), (box,), lambda: bool(box.value), _writer(box))
@@ -217,18 +238,14 @@ def _choice_control(spec: ParameterSpec, shown: str, told: str, lang: Language) 
     return Control(spec, _with_help(box, told), (box,), lambda: None if box.value == NOTHING else box.value, write)
 
 
-def _several_control(spec: ParameterSpec, shown: str, told: str, lang: Language) -> Control:
+def _several_control(spec: ParameterSpec, shown: str, told: str, named: Mapping[Any, str]) -> Control:
     """A check box for each choice; what was chosen first stays first, since the order can mean something."""
-    choices = get_args(get_args(spec.kind)[0])
-    boxes = {
-        one: widgets.Checkbox(description=choice_of(spec.name, one, lang), tooltip=told, indent=False)
-        for one in choices
-    }
+    boxes = {one: widgets.Checkbox(description=name, tooltip=told, indent=False) for one, name in named.items()}
     order: list[object] = []
 
     def read() -> object:
-        kept = [one for one in order if boxes[one].value]
-        order[:] = kept + [one for one in choices if boxes[one].value and one not in kept]
+        kept = [one for one in order if one not in boxes or boxes[one].value]
+        order[:] = kept + [one for one, box in boxes.items() if box.value and one not in kept]
         return list(order)
 
     def write(value: Any) -> None:
@@ -245,13 +262,52 @@ def _several_control(spec: ParameterSpec, shown: str, told: str, lang: Language)
     return Control(spec, field, tuple(boxes.values()), read, write)
 
 
+def _offer_control(spec: ParameterSpec, shown: str, told: str, named: Mapping[str, str], lang: Language) -> Control:
+    """A list of what is known; a value that is not in it, as of a file, joins it, and where lists are meant one can type."""
+    typed = "\0"
+    empty = {NOTHING: say(lang, "(none)", "（无）")} if NoneType in _parts(spec.kind) else {}
+    other = {typed: say(lang, "other …", "其他…")} if any(get_origin(one) is list for one in _parts(spec.kind)) else {}
+    box = widgets.Dropdown(description=shown, tooltip=told)
+    line = widgets.Text(placeholder=say(lang, "type here", "请输入"), tooltip=told, continuous_update=False)
+    line.add_class("wb-explore-control")
+
+    def options(value: str) -> list[tuple[str, str]]:
+        known = {**empty, **named, **other}
+        return [(name, one) for one, name in {**known, **({} if value in known else {value: value})}.items()]
+
+    def turn(_change: object = None) -> None:
+        line.layout.display = "" if box.value == typed else "none"
+
+    def read() -> object:
+        if box.value == typed and not line.value.strip():
+            raise ParameterError(f"{shown}: {told}")
+        if box.value == typed:
+            return read_text(spec, line.value, shown, lang)
+        return None if box.value == NOTHING and empty else box.value
+
+    def write(value: Any) -> None:
+        is_typed = isinstance(value, list)
+        chosen = typed if is_typed else NOTHING if value is None else str(value)
+        line.value = as_text(value) if is_typed else ""
+        if box.options != tuple(options(chosen)):
+            box.options = options(chosen)
+        box.value = chosen
+
+    box.observe(turn, names="value")
+    write(spec.default)
+    turn()
+    field = _with_help(box, told)
+    field.children = (field.children[0], line, *field.children[1:])
+    return Control(spec, field, (box, line), read, write)
+
+
 def _text_control(spec: ParameterSpec, shown: str, told: str, lang: Language) -> Control:
     """A line of text, read when it is left or Enter is pressed: days, numbers, texts, and lists with commas."""
     hint = "YYYY-MM-DD" if spec.name.endswith(("_date", "_end")) else say(lang, "(empty)", "（空）")
     box = widgets.Text(description=shown, tooltip=told, placeholder=hint, continuous_update=False)
 
     def read() -> object:
-        return read_text(spec, box.value, shown)
+        return read_text(spec, box.value, shown, lang)
 
     def write(value: Any) -> None:
         box.value = as_text(value)
@@ -274,7 +330,7 @@ def as_text(value: object) -> str:
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
-def read_text(spec: ParameterSpec, text: str, shown: str = "") -> object:
+def read_text(spec: ParameterSpec, text: str, shown: str = "", lang: Language = "en") -> object:
     """Read a line of text as the parameter means it.
 
     Raises
@@ -299,14 +355,14 @@ def read_text(spec: ParameterSpec, text: str, shown: str = "") -> object:
             return []
         if str in plain:
             return ""
-        raise ParameterError(f"{shown or spec.name}: nothing is typed. Allowed: {spec.allowed}.")
+        raise ParameterError(_not_read(spec, shown, lang, "nothing is typed", "未填写"))
     if many is not None and (not plain or "," in text):
         one_kind = get_args(many)[0]
-        return [_one(spec, [one_kind], one.strip(), shown) for one in text.split(",") if one.strip()]
-    return _one(spec, plain, text, shown)
+        return [_one(spec, [one_kind], one.strip(), shown, lang) for one in text.split(",") if one.strip()]
+    return _one(spec, plain, text, shown, lang)
 
 
-def _one(spec: ParameterSpec, kinds: Sequence[Any], text: str, shown: str) -> object:
+def _one(spec: ParameterSpec, kinds: Sequence[Any], text: str, shown: str, lang: Language) -> object:
     for kind in (int, float):
         if kind in kinds or (kind is int and float in kinds):
             try:
@@ -315,7 +371,12 @@ def _one(spec: ParameterSpec, kinds: Sequence[Any], text: str, shown: str) -> ob
                 continue
     if str in kinds or any(get_origin(one) is Literal for one in kinds):
         return text
-    raise ParameterError(f'{shown or spec.name}: "{text}" is not a number. Allowed: {spec.allowed}.')
+    raise ParameterError(_not_read(spec, shown, lang, f'"{text}" is not a number', f"“{text}”不是数字"))
+
+
+def _not_read(spec: ParameterSpec, shown: str, lang: Language, english: str, chinese: str) -> str:
+    name, allowed = shown or spec.name, spec.allowed_in(lang)
+    return say(lang, f"{name}: {english}. Allowed: {allowed}.", f"{name}：{chinese}。可填：{allowed}。")
 
 
 def _users_control(
@@ -351,7 +412,7 @@ class _UserColumn:
 
     def __init__(self, name: str, values: Sequence[tuple[str, int]], chosen: _Chosen, lang: Language) -> None:
         self.name, self.values, self.chosen, self.lang = name, list(values), chosen, lang
-        title = words_of_column(name, lang)
+        title, self._words = words_of_column(name, lang), column_words(name, lang)
         self.boxes = [widgets.Checkbox(indent=False) for _ in self.values[:MOST_VALUES]]
         self.search = widgets.Text(
             placeholder=say(lang, "search", "搜索"),
@@ -361,7 +422,6 @@ class _UserColumn:
         self.search.add_class("wb-explore-search")
         self.rest = widgets.HTML()
         self._shown: list[str] = []
-        self._is_writing = False
         self.search.observe(lambda _change: self.refresh(), names="value")
         for box in self.boxes:
             box.observe(self._ticked, names="value")
@@ -374,23 +434,26 @@ class _UserColumn:
         """Show what is chosen first, then the values that the search finds."""
         mine = [value for column, value in self.chosen.value if column == self.name]
         counts, asked = dict(self.values), self.search.value.strip().casefold()
-        found = [value for value, _count in self.values if value not in mine and asked in value.casefold()]
+        found = [
+            value
+            for value, _count in self.values
+            if value not in mine and asked in self._words.get(value, value).casefold()
+        ]
         self._shown = (mine + found)[: len(self.boxes)]
-        self._is_writing = True
         for place, box in enumerate(self.boxes):
             value = self._shown[place] if place < len(self._shown) else None
             box.layout.display = "none" if value is None else "flex"
             box.value = value in mine
             if value is not None:
-                box.description = f"{value} ({format_count(counts.get(value, 0))})"
-        self._is_writing = False
+                box.description = f"{self._words.get(value, value)} ({format_count(counts.get(value, 0))})"
         hidden = len(mine) + len(found) - len(self._shown)
         more = say(self.lang, f"{hidden} more; search for them", f"另有 {hidden} 项，请搜索")
         self.rest.value = f'<span class="wb-explore-help">{escape(more)}</span>' if hidden else ""
 
     def _ticked(self, change: Any) -> None:
-        if self._is_writing:
-            return
-        pair = (self.name, self._shown[self.boxes.index(change["owner"])])
+        place = self.boxes.index(change["owner"])
+        pair = (self.name, self._shown[place]) if place < len(self._shown) else None
+        if pair is None or (pair in self.chosen.value) == change["new"]:
+            return  # it was shown so, nobody ticked it
         others = tuple(one for one in self.chosen.value if one != pair)
         self.chosen.value = (*others, pair) if change["new"] else others

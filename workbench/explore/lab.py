@@ -13,7 +13,7 @@ from workbench.report.notebook import ROOT, load_notebook, notebooks_folder, tit
 
 START_PAGE = "start.md"
 MOST_RUNS = 12
-FIRST_NOTEBOOK = "getting_started"
+FIRST_NOTEBOOK = {"en": "getting_started/getting_started.ipynb", "zh": "getting_started/getting_started.zh.ipynb"}
 _SETTINGS = {
     "@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}},
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -50,6 +50,12 @@ def lab_command(lang: Language = "en", out: Path | None = None, root: Path = ROO
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         options.append("--allow-root")
     return [sys.executable, "-m", "jupyterlab", *options]
+
+
+def lab_environment() -> dict[str, str]:
+    """The environment of JupyterLab: its notebooks and terminals find the command ``workbench`` of this environment."""
+    here = str(Path(sys.executable).parent)
+    return {**os.environ, "PATH": os.pathsep.join([here, *filter(None, [os.environ.get("PATH")])])}
 
 
 def start_page(root: Path, out: Path, lang: Language) -> str:
@@ -93,7 +99,7 @@ def _written(root: Path, text: str) -> bool:
 
 
 def _beginning(root: Path, lang: Language) -> str:
-    path = notebooks_folder() / f"{FIRST_NOTEBOOK}.ipynb"
+    path = notebooks_folder() / FIRST_NOTEBOOK[lang]
     if not path.is_file() or not path.is_relative_to(root):
         return ""
     link = _link(path, root)
@@ -108,7 +114,7 @@ def _notebooks(root: Path, lang: Language) -> list[str]:
     return [
         f"- [{_plain(title_of(load_notebook(path), lang) or path.stem)}]({_link(path, root)}) `{path.stem}`"
         for path in sorted(notebooks_folder().glob("*.ipynb"))
-        if path.is_relative_to(root) and path.stem != FIRST_NOTEBOOK
+        if path.is_relative_to(root)
     ]
 
 

@@ -4,15 +4,16 @@ import asyncio
 import inspect
 import json
 import logging
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from functools import partial
+from functools import partial, wraps
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
 import altair as alt
@@ -29,7 +30,7 @@ from workbench.explore import charts, drill, state
 from workbench.explore.form import Form, count_users
 from workbench.explore.question import Question, View
 from workbench.explore.style import style
-from workbench.explore.words import words_of_column
+from workbench.explore.words import offer_of, words_of_column
 from workbench.explore.worker import Outcome, Worker
 from workbench.language import Language, format_count, say
 from workbench.report.block import Block, without_links
@@ -97,6 +98,21 @@ class Step:
         return json.dumps(rest, sort_keys=True, default=str)
 
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def _alone(method: "Callable[Concatenate[Panel, _P], _R]") -> "Callable[Concatenate[Panel, _P], _R]":
+    """Let one thread at a time change the panel: JupyterLab tells of controls in another thread than that of answers."""
+
+    @wraps(method)
+    def run(self: "Panel", /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return run
+
+
 class Panel:
     """A question under an analyst's hands.
 
@@ -106,27 +122,33 @@ class Panel:
         What is asked; one of ``workbench.explore.question.QUESTIONS`` or one's own.
     shop
         An open shop.
+    analysis
+        An answer of this shop to begin with, as it was asked; without it the panel asks for itself.
     view
         The view to begin with; the first one if not given.
     parameters
-        Parameters of the question's notebook that differ from its defaults.
+        Parameters of the question's notebook that differ from its defaults, or from what ``analysis`` was asked with.
 
     Raises
     ------
     ParameterError
-        A parameter that the notebook does not know or cannot have.
+        A parameter that the notebook does not know or cannot have; an analysis of another question.
 
     Notes
     -----
     The analysis runs in a thread of its own, so that a cell returns at once. ``settle()`` waits for the answer.
     """
 
-    def __init__(self, question: Question, shop: Shop, *, view: str = "", **parameters: object) -> None:
+    def __init__(
+        self, question: Question, shop: Shop, analysis: Analysis | None = None, *, view: str = "", **parameters: object
+    ) -> None:
         enable_charts()
         _Picture.enable_offline()
         self.question, self.shop, self.notebook = question, shop, question.stem
         self.specs = question.specs()
-        values = check_parameters(self.specs, parameters, self.notebook)
+        known = state.parameters_of(analysis, self.notebook, self.specs) if analysis is not None else {}
+        asked = {**known, **parameters}
+        values = check_parameters(self.specs, asked, self.notebook, "zh" if asked.get("lang") == "zh" else "en")
         first = question.view(view).name if view else question.views[0].name
         self.steps = [Step(values, first)]
         self.analysis: Analysis | None = None
@@ -134,6 +156,8 @@ class Panel:
         self.chart: charts.Picture | None = None
         self.error = ""
         self._answers: OrderedDict[str, Analysis] = OrderedDict()
+        if analysis is not None and values == known:
+            self._answers[self.steps[0].key] = analysis
         self._queried: OrderedDict[str, pd.DataFrame] = OrderedDict()
         self._live: Live | None = None
         self.is_part, self.part_seconds = False, 0.0
@@ -141,6 +165,7 @@ class Panel:
         self._shown_step: Step | None = None
         self._asked_at = 0.0
         self._tick: asyncio.TimerHandle | None = None
+        self._lock = threading.RLock()
         self._counts = count_users(shop)
         self._loop = _running_loop()
         self._worker = Worker(shop, self.lang, self._loop)
@@ -196,15 +221,18 @@ class Panel:
 
     # -- what a user of the panel does ----------------------------------------------------------------------
 
+    @_alone
     def set(self, **parameters: object) -> None:
         """Change parameters, as the form does."""
-        values = check_parameters(self.specs, {**self.step.parameters, **parameters}, self.notebook)
+        values = check_parameters(self.specs, {**self.step.parameters, **parameters}, self.notebook, self.lang)
         self._go(replace(self.step, parameters=values))
 
+    @_alone
     def show(self, view: str) -> None:
         """Go to a view; what was picked stays picked."""
         self._go(replace(self.step, view=self.question.view(view).name))
 
+    @_alone
     def pick(self, *values: object) -> None:
         """Pick values of the view's column, as a click does: the other views show these alone, and the next one opens."""
         view, column = self.view, self._pick_column
@@ -216,10 +244,12 @@ class Panel:
         step = replace(self.step, view=target, picks=(*others, pick))
         self._go(self._narrowed(step) if view.narrows else step)
 
+    @_alone
     def unpick(self, column: str) -> None:
         """Drop what was picked of a column."""
         self._go(replace(self.step, picks=tuple(one for one in self.step.picks if one.column != column)))
 
+    @_alone
     def narrow(self) -> None:
         """Ask the analysis anew, for the users who were picked alone."""
         self._go(self._narrowed(self.step))
@@ -232,12 +262,14 @@ class Panel:
         """Go back to where the panel began."""
         self.jump(0)
 
+    @_alone
     def jump(self, number: int) -> None:
         """Go back to a step of the trail."""
         if 0 <= number < len(self.steps) - 1:
             del self.steps[number + 1 :]
             self._arrive()
 
+    @_alone
     def cancel(self) -> None:
         """Stop what runs; the last answer stays."""
         self._worker.cancel()
@@ -246,13 +278,15 @@ class Panel:
         """Write the parameters as a file that ``workbench run -f`` takes; see ``state.save_parameters``."""
         state.save_parameters(Path(path), self.notebook, self.specs, self.parameters, self.lang)
 
-    def add_to_plan(self, path: str | Path, name: str = "", source: str = "") -> str:
+    def add_to_plan(self, path: str | Path, name: str = "") -> str:
         """Add a run with these parameters to a plan; gives its name. See ``state.add_to_plan``."""
-        source = source or state.source_of(self.shop.folder)
+        source, mapping = self.source.value.strip(), self.mapping.value.strip()
+        name = name or self.question.name
         return state.add_to_plan(
-            Path(path), name or self.question.name, self.notebook, self.specs, self.parameters, source, self.lang
+            Path(path), name, self.notebook, self.specs, self.parameters, source, mapping, self.lang
         )
 
+    @_alone
     def load(self, path: str | Path, run: str = "") -> None:
         """Set the parameters of a file, or of a run of a plan; see ``state.load_parameters``."""
         values = state.load_parameters(Path(path), self.notebook, self.specs, self.lang, run)
@@ -314,6 +348,7 @@ class Panel:
     def _query_key(self, step: Step) -> str:
         return f"{step.view} {step.picks} {step.key}" if self.question.view(step.view).query else ""
 
+    @_alone
     def _ask(self) -> None:
         step, view, self.error = self.step, self.view, ""
         self._is_answered = self.is_part = False
@@ -389,6 +424,7 @@ class Panel:
         self._worker.ask(work, deliver)
         self._tell_running()
 
+    @_alone
     def _failed(self, outcome: Outcome) -> None:
         self.error = outcome.error
         earlier = say(self.lang, " What is shown is the answer before.", " 下方为上一次的结果。")
@@ -396,6 +432,7 @@ class Panel:
         self._say(told + (earlier if self.analysis is not None else ""), is_error=bool(outcome.error))
         self.again.layout.display = ""
 
+    @_alone
     def _answer(self, step: Step, analysis: Analysis, table: pd.DataFrame | None, seconds: float | None) -> None:
         _keep(self._answers, step.key, analysis)
         if table is not None:
@@ -413,6 +450,7 @@ class Panel:
         self._say(say(self.lang, f"answered in {took:.1f} s", f"用时 {took:.1f} 秒"))
         self._prepare_live(step)
 
+    @_alone
     def _answer_part(self, step: Step, tables: Mapping[str, pd.DataFrame], seconds: float) -> None:
         """Show what was answered at once: the view's picture and table, without findings."""
         lang = self.lang
@@ -439,7 +477,15 @@ class Panel:
         lang = self.lang
         (self.widget.add_class if lang == "zh" else self.widget.remove_class)("wb-explore-zh")
         self.form = Form(
-            self.specs, self.notebook, lang, self.question.main, self._counts, self._days(), self._form_changed
+            self.specs,
+            self.notebook,
+            lang,
+            self.question.main,
+            self._counts,
+            self._days(),
+            self._form_changed,
+            self._lock,
+            self.question.offered(self._counts),
         )
         self.status = widgets.HTML()
         self.stop = _button(say(lang, "Cancel", "取消"), self.cancel)
@@ -451,6 +497,8 @@ class Panel:
         self.views.add_class("wb-explore-views")
         self.views.observe(self._view_chosen, names="value")
         self.trail, self.picks = _row(), _row()
+        self.back_button = _button(say(lang, "← Back", "← 返回"), self.back)
+        self.reset_button = _button(say(lang, "Reset", "重置"), self.reset)
         self.choose = widgets.Dropdown(options=[("", "")])
         self.choose.observe(self._chosen, names="value")
         self.picture = _Picture(None, debounce_wait=250, max_wait=False, embed_options=dict(_EMBED))  # type: ignore[arg-type]
@@ -465,6 +513,7 @@ class Panel:
         folds.append(self.keep_fold.fill(say(lang, "Keep and rerun", "保存与重跑"), self._keep_box()))
         self.widget.children = [
             widgets.HTML(style()),
+            _Keys(),
             title,
             self.form.main,
             _row([one.button for one in (self.users_fold, self.more_fold, self.keep_fold) if one.button]),
@@ -489,6 +538,7 @@ class Panel:
             return ""
         return f"{period.start_date} – {period.data_last_date}"
 
+    @_alone
     def _show_controls(self) -> None:
         """Make the form, the chooser, the trail and the picks show the step."""
         self._is_writing = True
@@ -508,11 +558,11 @@ class Panel:
     @property
     def command_line(self) -> str:
         """The command that writes the report of these parameters."""
-        source = self.source.value.strip()
-        return state.command_line(self.notebook, self.specs, self.step.parameters, source)
+        source, mapping = self.source.value.strip(), self.mapping.value.strip()
+        return state.command_line(self.notebook, self.specs, self.step.parameters, source, mapping)
 
     def _show_trail(self) -> None:
-        lang, buttons = self.lang, []
+        buttons = []
         first = max(0, len(self.steps) - STEPS_SHOWN)
         for number, step in enumerate(self.steps):
             if number and number < first:
@@ -521,11 +571,8 @@ class Panel:
             button = _button(self._step_words(step, before), lambda to=number: self.jump(to))
             button.disabled = number == len(self.steps) - 1
             buttons.append(button)
-        back = _button(say(lang, "← Back", "← 返回"), self.back)
-        again = _button(say(lang, "Reset", "重置"), self.reset)
-        back.disabled = again.disabled = len(self.steps) < 2
-        self.back_button, self.reset_button = back, again
-        self.trail.children = [back, again, *buttons]
+        self.back_button.disabled = self.reset_button.disabled = len(self.steps) < 2
+        self.trail.children = [self.back_button, self.reset_button, *buttons]
 
     def _step_words(self, step: Step, before: Step | None) -> str:
         """What a step changed, short enough for a button."""
@@ -538,10 +585,16 @@ class Panel:
         changed = [name for name, value in step.parameters.items() if before.parameters.get(name) != value]
         if changed:
             named = [self.form.title(name) for name in changed[:2]]
-            values = [_short(step.parameters[name]) for name in changed[:2]]
+            values = [_short(self._in_words(name, step.parameters[name])) for name in changed[:2]]
             words = ", ".join(f"{name} {value}" for name, value in zip(named, values, strict=True))
             return words if step.view == before.view else f"{words} → {view}"
         return view
+
+    def _in_words(self, name: str, value: object) -> object:
+        """A value of a parameter as its control calls it."""
+        if isinstance(value, list):
+            return [self._in_words(name, one) for one in value]
+        return offer_of(name, value, self.lang) if isinstance(value, str) else value
 
     def _show_picks(self) -> None:
         lang, children = self.lang, []
@@ -652,7 +705,7 @@ class Panel:
         what = words_of_column(column, self.lang)
         first = say(self.lang, f"Look into one: {what} …", f"查看某个{what} …")
         self._is_writing = True
-        self.choose.options = [(first, ""), *options]
+        self.choose.options, self.choose.tooltip = [(first, ""), *options], first
         self.choose.value = ""
         self._is_writing = False
 
@@ -661,6 +714,7 @@ class Panel:
         self.status.value = f'<div class="{kind}" role="{"alert" if is_error else "status"}">{escape(words)}</div>'
         self.stop.layout.display = self.again.layout.display = "none"
 
+    @_alone
     def _tell_running(self) -> None:
         """Say how long the answer takes already, once a second."""
         if not self._worker.is_busy:
@@ -677,12 +731,16 @@ class Panel:
         self._say(words)
         self.stop.layout.display = ""
         if self._loop is not None and not self._loop.is_closed():
-            if self._tick is not None:
-                self._tick.cancel()
-            self._tick = self._loop.call_later(1 if passed > 0.9 else 0.5, self._tell_running)
+            self._loop.call_soon_threadsafe(self._tell_after, self._loop, 1 if passed > 0.9 else 0.5)
+
+    def _tell_after(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        if self._tick is not None:
+            self._tick.cancel()
+        self._tick = loop.call_later(seconds, self._tell_running)
 
     # -- what is done to the controls -----------------------------------------------------------------------
 
+    @_alone
     def _form_changed(self) -> None:
         if self._is_writing:
             return
@@ -698,14 +756,17 @@ class Panel:
             return
         self._go(replace(self.step, parameters=values))
 
+    @_alone
     def _view_chosen(self, change: Any) -> None:
         if not self._is_writing and change["new"] is not None:
             self.show(change["new"])
 
+    @_alone
     def _chosen(self, change: Any) -> None:
         if not self._is_writing and change["new"]:
             self.pick(change["new"])
 
+    @_alone
     def _clicked(self, field: str, points: Sequence[Mapping[str, object]]) -> None:
         """Turn what was clicked in the picture into values of the picked column."""
         clicked = [str(one[field]) for one in points if one.get(field) is not None]
@@ -717,6 +778,7 @@ class Panel:
         if clicked:
             self.pick(*clicked)
 
+    @_alone
     def _brushed(self, ranges: Mapping[str, Sequence[float]]) -> None:
         """Make the days that were brushed the period."""
         days = next(iter(ranges.values()), None)
@@ -735,8 +797,11 @@ class Panel:
         self.file = _text(say(lang, "Parameters file", "参数文件"), f"{self.notebook}.parameters.yml")
         self.plan = _text(say(lang, "Plan", "计划文件"), "my_plan.yml")
         self.run_name = _text(say(lang, "Name of the run", "运行名称"), self.question.name)
-        self.source = _text(say(lang, "Source of the data", "数据来源"), state.source_of(self.shop.folder))
-        self.source.observe(lambda _change: self._show_controls(), names="value")
+        source, mapping = state.source_of(self.shop)
+        self.source = _text(say(lang, "Source of the data", "数据来源"), source)
+        self.mapping = _text(say(lang, "Mapping", "映射文件"), mapping)
+        for one in (self.source, self.mapping):
+            one.observe(lambda _change: self._show_controls(), names="value")
         self.kept, self.command = widgets.HTML(), widgets.HTML()
         buttons = [
             _button(say(lang, "Save parameters", "保存参数"), self._save),
@@ -744,12 +809,13 @@ class Panel:
             _button(say(lang, "Add to plan", "加入计划"), self._add),
             _button(say(lang, "Load from plan", "从计划载入"), self._load_run),
         ]
-        fields = widgets.Box([self.file, self.plan, self.run_name, self.source])
+        fields = widgets.Box([self.file, self.plan, self.run_name, self.source, self.mapping])
         fields.add_class("wb-explore-form")
         told = say(lang, "The same from the command line:", "对应的命令行：")
         head = widgets.HTML(f'<span class="wb-explore-help">{escape(told)}</span>')
         return widgets.VBox([fields, _row(buttons), self.kept, head, self.command])
 
+    @_alone
     def _kept(self, what: Any) -> None:
         try:
             words, is_error = what(), False
@@ -785,7 +851,7 @@ class Panel:
     def _add(self) -> None:
         def add() -> str:
             path = Path(self.plan.value.strip())
-            name = self.add_to_plan(path, self.run_name.value.strip(), self.source.value.strip())
+            name = self.add_to_plan(path, self.run_name.value.strip())
             return say(
                 self.lang,
                 f'Added as "{name}". Run it: workbench batch {path} --out out',
@@ -876,6 +942,48 @@ class _Width(anywidget.AnyWidget):
         const observer = new ResizeObserver(() => { clearTimeout(waiting); waiting = setTimeout(tell, 150); });
         observer.observe(el);
         return () => observer.disconnect();
+    }
+    export default { render };
+    """
+
+
+class _Keys(anywidget.AnyWidget):
+    """Draws nothing; keeps keys and focus in the panel.
+
+    JupyterLab takes arrows and letters for its own shortcuts wherever nothing is typed; those with Ctrl, Meta or Alt
+    stay its own. A button that goes or can no longer be pressed while it has the focus hands it to the view's button.
+    """
+
+    _esm = """
+    function render({ el }) {
+        let panel = null, last = null, frame = 0;
+        const held = "data-lm-suppress-shortcuts";
+        const hold = ({ target, ctrlKey, metaKey, altKey }) => {
+            if (panel.contains(target)) target.toggleAttribute(held, !(ctrlKey || metaKey || altKey));
+        };
+        const isGone = () => last !== null && (!last.isConnected || last.disabled);
+        const came = (event) => { last = event.target; };
+        const left = () => setTimeout(() => { if (!isGone() && !panel.contains(document.activeElement)) last = null; });
+        const keep = () => {
+            if (!isGone() || ![document.body, null, last].includes(document.activeElement)) return;
+            last = null;
+            panel.querySelector(".wb-explore-views .mod-active")?.focus({ preventScroll: true });
+        };
+        const observer = new MutationObserver(keep);
+        const begin = () => {
+            panel = el.closest(".wb-explore");
+            if (panel === null) { frame = requestAnimationFrame(begin); return; }
+            window.addEventListener("keydown", hold, true);
+            panel.addEventListener("focusin", came);
+            panel.addEventListener("focusout", left);
+            observer.observe(panel, { subtree: true, childList: true, attributeFilter: ["disabled"] });
+        };
+        begin();
+        return () => {
+            cancelAnimationFrame(frame);
+            observer.disconnect();
+            window.removeEventListener("keydown", hold, true);
+        };
     }
     export default { render };
     """

@@ -1,7 +1,7 @@
 """The questions that can be explored: which notebook, which analysis, which views and what leads from one to the next."""
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -88,6 +88,9 @@ class Question:
     same
         Columns that hold what another name filters: ``from_group`` the ``quadrant``. A name after ``=`` is that of
         a parameter which tells the column.
+    offers
+        Where the values to choose of a parameter stand, if its kind does not tell them: dotted path of a tuple, or
+        ``=`` and a column of users whose values they are.
     """
 
     name: str
@@ -97,6 +100,7 @@ class Question:
     views: tuple[View, ...]
     live: str | Callable[..., Any] = ""
     same: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    offers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def view(self, name: str) -> View:
         """The view of that name.
@@ -134,6 +138,13 @@ class Question:
         """What answers for other users at once."""
         return (imported(self.live) if self.live else None) if isinstance(self.live, str) else self.live
 
+    def offered(self, counts: Mapping[str, Sequence[tuple[str, int]]]) -> dict[str, list[str]]:
+        """Values to choose from by parameter, those of columns of users as counted."""
+        return {
+            name: [value for value, _count in counts.get(path[1:], ())] if path[0] == "=" else list(imported(path))
+            for name, path in self.offers.items()
+        }
+
     def column_of(self, column: str, parameters: Mapping[str, object]) -> str:
         """The name under which the values of a column filter other tables."""
         name = self.same.get(column, column)
@@ -143,7 +154,7 @@ class Question:
         return str(told[0] if isinstance(told, list) else told)
 
 
-def imported(path: str) -> Callable[..., Any]:
+def imported(path: str) -> Any:
     """Import ``workbench.slot:attribute_slots`` or ``workbench.slot.charts:leak_picture`` when it is needed."""
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)
@@ -208,6 +219,7 @@ def _channels() -> Question:
         analyse="workbench.channel:compare_channels",
         live="workbench.channel.live:live_tables",
         main=("start_date", "end_date", "only_users", "population", "channel_basis", "conversion_days"),
+        offers=MappingProxyType({"standardise_by": "workbench.metrics.population:USER_COLUMNS", "baseline": "=channel"}),
         views=(
             View("conversion", "Conversion", "转化率", "channel_scorecard", f"{charts}:conversion_picture", "channel", deeper, "conversion_rate"),
             View("gap", "Channel or audience", "渠道还是受众", "channel_adjusted", f"{charts}:gap_picture", "channel", deeper, "gap"),
@@ -258,6 +270,9 @@ def _sales() -> Question:
         analyse="workbench.sales:overview_sales",
         live="workbench.sales.live:live_tables",
         main=("start_date", "end_date", "only_users", "compare_to", "segment_by"),
+        offers=MappingProxyType(
+            {"compare_to": "workbench.sales.spans:CHOICES", "segment_by": "workbench.sales.overview:SEGMENTS"}
+        ),
         same=MappingProxyType({"member": "product_id"}),
         views=(
             View("history", "Day by day", "逐日", "sales_history", f"{charts}:history_picture", brush="date"),

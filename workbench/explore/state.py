@@ -6,14 +6,18 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from workbench.analysis import Analysis
 from workbench.errors import ParameterError, SourceError
 from workbench.language import Language, say
+from workbench.report.dates import DATES
 from workbench.report.folder import check_run_name
 from workbench.report.manifest import versions
 from workbench.report.parameters import ParameterSpec, check_parameters
 from workbench.report.plan import load_plan, read_yaml
+from workbench.source.shop import Shop
 
 _FIRST_LINE = re.compile(r"^# workbench parameters of (\S+), version (\S+)")
+_OTHER = object()
 _RUNS = re.compile(r"^runs:[ \t]*(#.*)?$")
 
 
@@ -23,6 +27,35 @@ def differing(
     """The values that differ from the defaults of the notebook, or from what would hold ``otherwise``."""
     given = {spec.name: spec.default for spec in specs} | dict(otherwise or {})
     return {spec.name: values[spec.name] for spec in specs if values[spec.name] != given[spec.name]}
+
+
+def parameters_of(analysis: Analysis, notebook: str, specs: Sequence[ParameterSpec]) -> dict[str, object]:
+    """All parameters with which an analysis was asked, as its notebook declares them.
+
+    Raises
+    ------
+    ParameterError
+        If it is the analysis of another notebook, does not know its parameters (see ``workbench.analysis.remembers``), or
+        was asked with what the notebook cannot have.
+    """
+    if analysis.name != notebook:
+        raise ParameterError(
+            say(
+                analysis.lang,
+                f"analysis: this is one of {analysis.name}, this panel is of {notebook}.",
+                f"analysis：这是 {analysis.name} 的分析，本面板属于 {notebook}。",
+            )
+        )
+    if not analysis.parameters:
+        raise ParameterError(
+            say(
+                analysis.lang,
+                "analysis: it does not know what it was asked with; leave it out, and the panel asks for itself.",
+                "analysis：无法得知它是用哪些参数得到的；请不要传入，由面板自行分析。",
+            )
+        )
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in analysis.parameters.items()}
+    return check_parameters(tuple(specs), plain, notebook, analysis.lang)
 
 
 def parameters_text(notebook: str, specs: Sequence[ParameterSpec], values: Mapping[str, object]) -> str:
@@ -90,7 +123,8 @@ def load_parameters(
         raise ParameterError(
             say(lang, f"{path.name}: must hold one name: value a line.", f"{path.name}：每行应为“名称: 值”。")
         )
-    return check_parameters(tuple(specs), {str(name): value for name, value in (content or {}).items()}, path.name)
+    given = {str(name): value for name, value in (content or {}).items()}
+    return check_parameters(tuple(specs), given, path.name, lang)
 
 
 def _of_plan(path: Path, notebook: str, lang: Language, run: str) -> dict[str, object]:
@@ -121,6 +155,7 @@ def add_to_plan(
     specs: Sequence[ParameterSpec],
     values: Mapping[str, object],
     source: str,
+    mapping: str,
     lang: Language,
 ) -> str:
     """Add a run to a plan, or begin one; every line that is there stays as it is.
@@ -135,6 +170,8 @@ def add_to_plan(
         What is run.
     source
         Path or URL of the data; "" if it is not known, which is enough where the plan names one.
+    mapping
+        Path of their mapping; "" for none.
     lang
         Language of messages.
 
@@ -152,8 +189,9 @@ def add_to_plan(
     if not path.exists():
         if not source:
             raise ParameterError(_no_source(path, lang))
-        run = {"name": name, "notebook": notebook, "source": source, "parameters": differing(specs, values)}
-        _write_checked(path, f"# Run it: workbench batch {path.name} --out out\nruns:\n{_run_line('  ', run)}", lang)
+        given = {"name": name, "notebook": notebook, "source": source, "mapping": mapping}
+        first = {key: value for key, value in given.items() if value} | {"parameters": differing(specs, values)}
+        _write_checked(path, f"# Run it: workbench batch {path.name} --out out\nruns:\n{_run_line('  ', first)}", lang)
         return name
     text = _read(path, lang)
     content = read_yaml(text, path.name)
@@ -169,13 +207,15 @@ def add_to_plan(
     shared = {spec.name: spec.default for spec in specs}
     shared |= {one: value for one, value in (defaults.get("parameters") or {}).items() if one in shared}
     shared |= {"lang": defaults["lang"]} if defaults.get("lang") and "lang" in shared else {}
+    if defaults.get("period"):  # days of its own keep it off, also where they are null
+        shared |= dict.fromkeys(DATES, _OTHER)
     taken = {str(one.get("name", "")).casefold() for one in content["runs"] if isinstance(one, dict)}
     unique = _unique(name, taken)
-    run = {"name": unique, "notebook": notebook}
-    if source and not _same_source(source, defaults.get("source"), path):
-        run["source"] = source
-    elif not source and not defaults.get("source"):
+    run: dict[str, object] = {"name": unique, "notebook": notebook}
+    if not source and not defaults.get("source"):
         raise ParameterError(_no_source(path, lang))
+    if source and not _same_data((source, mapping), (defaults.get("source"), defaults.get("mapping")), path):
+        run |= {"source": source, "mapping": mapping} if mapping else {"source": source}
     parameters = differing(specs, values, shared)
     run |= {"parameters": parameters} if parameters else {}
     new = _inserted(text, run)
@@ -193,25 +233,36 @@ def add_to_plan(
     return unique
 
 
-def command_line(notebook: str, specs: Sequence[ParameterSpec], values: Mapping[str, object], source: str) -> str:
+def command_line(
+    notebook: str, specs: Sequence[ParameterSpec], values: Mapping[str, object], source: str, mapping: str = ""
+) -> str:
     """The command that writes the report of these parameters."""
     words = ["workbench", "run", notebook, source or "SOURCE", "--out", "out"]
+    words += ["--mapping", mapping] if mapping else []
     for name, value in differing(specs, values).items():
         words += ["-p", f"{name}={_flow(value)}"]
     return shlex.join(words)
 
 
-def source_of(folder: Path | None) -> str:
-    """Where the data of a shop are: the run's or kernel's own source, else the folder; "" if nobody knows."""
-    return os.environ.get("WORKBENCH_SOURCE") or (str(folder) if folder is not None else "")
+def source_of(shop: Shop) -> tuple[str, str]:
+    """Path or URL of a shop's data and path of their mapping, as a run in any folder finds them; "" where none is known."""
+    return _from_anywhere(shop.source), _from_anywhere(shop.mapping)
 
 
-def _same_source(source: str, other: object, plan: Path) -> bool:
-    """Whether a plan's source is this one; it is meant from the folder of the command, mostly the plan's or the one above."""
-    if not isinstance(other, str) or "://" in source:
-        return source == other
+def _from_anywhere(path: str) -> str:
+    return path if not path or "://" in path else str(Path(path).expanduser().absolute())
+
+
+def _same_data(mine: tuple[str, str], others: tuple[object, object], plan: Path) -> bool:
+    """Whether a plan's source and mapping are these; its paths are meant from the folder of the command, mostly the plan's."""
     bases = (Path.cwd(), plan.absolute().parent, plan.absolute().parent.parent)
-    return any(Path(source).resolve() == (base / other).resolve() for base in bases)
+
+    def same(one: str, other: object, base: Path) -> bool:
+        if not one or not isinstance(other, str) or "://" in one:
+            return (one or None) == (other or None)
+        return Path(one).resolve() == (base / other).resolve()
+
+    return any(all(same(one, other, base) for one, other in zip(mine, others, strict=True)) for base in bases)
 
 
 def _unique(name: str, taken: set[str]) -> str:

@@ -16,6 +16,9 @@ _PANEL = """
 .wb-explore .wb-explore-control select,.wb-explore .wb-explore-control input[type=text]{flex:0 0 28px;height:28px}
 .wb-explore .wb-explore-row .widget-dropdown{width:18rem}
 .wb-explore .wb.wb-live{max-width:none}
+.wb-explore .wb-table thead th{min-width:2.6em}
+.wb-explore-zh .wb-table thead th{word-break:keep-all}
+body[data-jp-theme-light="false"] .wb-explore select{color-scheme:dark;background-image:url("data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 18 18'%3E%3Cpath fill='none' stroke='%23d0d0d0' stroke-width='1.6' d='m5 7 4 4 4-4'/%3E%3C/svg%3E")!important}
 .wb-explore .wb-findings{padding-left:2.2em}
 .wb-explore .widget-checkbox.wb-explore-control{flex-flow:row nowrap;padding-top:18px}
 .wb-explore .wb-explore-control input[type=text],.wb-explore .wb-explore-control select{width:100%;min-width:0}
@@ -29,9 +32,9 @@ _PANEL = """
 .wb-explore-row{display:flex;flex-flow:row wrap;gap:4px;align-items:center;margin:2px 0;overflow:visible}
 .wb-explore .wb-explore-row .jupyter-button{width:auto;max-width:100%;margin:0;padding:0 8px}
 .wb-explore .wb-explore-row .widget-dropdown,.wb-explore .wb-explore-row .widget-text{max-width:100%}
-.wb-explore .jupyter-button:focus-visible,.wb-explore input:focus-visible,.wb-explore select:focus-visible{outline:2px solid var(--jp-brand-color1,#1f6fa5);outline-offset:1px}
+.wb-explore :is(button,input,select,[tabindex]):focus-visible{outline:2px solid var(--jp-brand-color1,#1f6fa5)!important;outline-offset:1px}
 .wb-explore-views .widget-toggle-buttons,.wb-explore-views.widget-toggle-buttons{width:auto}
-.wb-explore .widget-toggle-buttons .widget-toggle-buttons-buttons{display:flex;flex-flow:row wrap;gap:3px}
+.wb-explore .widget-toggle-buttons>div{display:flex;flex-flow:row wrap;gap:3px}
 .wb-explore .widget-toggle-buttons .jupyter-button{width:auto;margin:0;padding:0 8px}
 .wb-explore-status{font-size:12px;color:var(--wb-soft);min-height:1.4em}
 .wb-explore .wb-explore-error{color:var(--jp-error-color1,#a4301f);white-space:pre-line;overflow-wrap:anywhere}

@@ -41,6 +41,12 @@ def choice_of(parameter: str, choice: object, lang: Language) -> str:
     return say(lang, *said) if said else str(choice)
 
 
+def offer_of(parameter: str, value: str, lang: Language) -> str:
+    """What a value to choose is called that may be the name of a column."""
+    named = choice_of(parameter, value, lang)
+    return words_of_column(value, lang) if named == value and value in load_words()["columns"] else named
+
+
 def words_of_column(column: str, lang: Language) -> str:
     """What a column is called by which users are chosen or views are filtered."""
     said = load_words()["columns"].get(column)

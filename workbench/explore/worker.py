@@ -60,7 +60,20 @@ class _StoppableEngine(Engine):
     def held(self, name: str, table: ibis.Table) -> ibis.Table:
         """As ``Engine.held``, unless the question was stopped."""
         self._go_on()
-        return super().held(f"{name}_{self.mark}" if name.startswith(LIVE) else name, table)
+        return super().held(self._own(name), table)
+
+    def holding(
+        self, name: str, make: Callable[[], ibis.Table]
+    ) -> tuple[Callable[[], ibis.Table], Callable[[], object]]:
+        """As ``Engine.holding``, apart from those of other panels."""
+        return super().holding(self._own(name), make)
+
+    def named(self, name: str, table: ibis.Table) -> ibis.Table:
+        """As ``Engine.named``, apart from those of other panels."""
+        return super().named(self._own(name), table)
+
+    def _own(self, name: str) -> str:
+        return f"{name}_{self.mark}" if name.startswith(LIVE) else name
 
     def _go_on(self) -> None:
         if self.stopped.is_set():
@@ -329,9 +342,15 @@ class Worker:
 
 
 def error_words(error: BaseException, source: str, lang: Language) -> str:
-    """An error in plain words: those of the workbench as they are, data that vanished by name, others with their first line."""
+    """An error in plain words: those of the workbench as they are, data that vanished by name, others with their first line.
+
+    What analyses refuse they say in English alone; in Chinese it follows what to do.
+    """
     if isinstance(error, _PLAIN):
-        return str(error)
+        is_of_users = str(error).startswith("only_users:")
+        users = "没有符合所选条件的用户，或所选条件无法使用；请调整“用户”。"
+        told = users if is_of_users else "这些参数或数据无法给出结果；请修改参数后重试。"
+        return say(lang, str(error), f"{told}（{error}）")
     first = (str(error).strip().splitlines() or [""])[0]
     if is_vanished(error):
         _log.warning("the data of %s cannot be read: %s", source, error)

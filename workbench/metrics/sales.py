@@ -161,13 +161,12 @@ def block_sums(
 def with_segment(rows: ir.Table, tables: Tables, segment_by: str, apart: Sequence[str] = ()) -> ir.Table:
     """Rows of users with ``segment``, the user's value of a column of ``users``; ``(unknown)`` where there is none.
 
-    ``apart`` are further columns of ``users``, as text; null where there is none.
+    ``apart`` are further columns of ``users``; null where there is none.
     """
     if "users" not in tables:
         return rows.mutate(segment=ibis.literal(UNKNOWN))
     users = tables["users"]
-    own = {name: users[name].cast("string") for name in apart}
-    known = users.select("user_id", own_segment=users[segment_by].cast("string"), **own)
+    known = users.select("user_id", *apart, own_segment=users[segment_by].cast("string"))
     joined = rows.left_join(known, "user_id").drop("user_id_right")
     return joined.mutate(segment=joined.own_segment.fill_null(UNKNOWN)).drop("own_segment")
 

@@ -1,7 +1,7 @@
 """What each user did in the window that ends with each of some consecutive periods, and in which quadrant that puts them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import ibis
@@ -26,6 +26,8 @@ OUT, NEW, RETURNED = 0, 5, 6
 """Numbers of groups beside the quadrants: outside (to: gone), first seen in the period, seen before but not in the last window."""
 _AT_ONCE = 4
 """Periods whose moves are counted in one pass; the combinations of groups grow with them."""
+_NAMED = 2
+"""Periods whose sides are written in one step of ``UserStates.coded``: the engine plans short steps fastest."""
 _NO_DAY, _LAST_DAY = -(2**15), 2**15 - 1
 _DECIMALS = 4
 """Sums of money are rounded to so many decimals, so that engines that add in another order agree who is on the line."""
@@ -332,34 +334,59 @@ class UserStates:
 
     def codes(self) -> list[ir.IntegerValue]:
         """For each period 1 to 4 for ``QUADRANTS``, 0 for users outside."""
+        every = range(len(self.periods))
         if self.is_coded:
-            return [self.users[f"code_{k}"] for k in range(len(self.periods))]
-        metrics = (self.x.metric, self.y.metric)
-        inside = [
-            is_member(self.users, metrics, k, with_buyers_only=self.with_buyers_only) for k in range(len(self.periods))
-        ]
-        at = self.thresholds or (None, None)
-        sides = [self._sides(line, column, inside) for line, column in zip((self.x, self.y), at)]
-        return [
-            # 1 for high and 3 for low in x; one more for low in y
-            ibis.cases((here, (2 - x) + (y < 0).cast("int8")), else_=OUT).cast("int8")
-            for here, x, y in zip(inside, *sides)
-        ]
+            return [self.users[f"code_{k}"] for k in every]
+        return [_code(x, y) for x, y in zip(*self._sides(every, (None, None)))]
 
-    def _sides(self, line: Line, column: str | None, inside: list[ir.BooleanValue]) -> list[ir.IntegerValue]:
-        """For each period 1 for high, -1 for low, 0 for outside.
+    def coded(self, named: Callable[[str, ir.Table], ir.Table]) -> "UserStates":
+        """The same, with the quadrants as columns of the users.
 
-        Each side stands once in the next one's expression, so that expressions grow with the periods and do not double.
+        Parameters
+        ----------
+        named
+            Gives a lazy table a name in the engine, ``Engine.named``. Each side rests on the one before: where a few
+            periods have a name the next ones read it, instead of being written with all that went before.
         """
+        users, before = self.users, (None, None)
+        for first in range(0, len(self.periods), _NAMED):
+            numbers = range(first, min(first + _NAMED, len(self.periods)))
+            sides = replace(self, users=users)._sides(numbers, before)
+            codes = {f"code_{k}": _code(x, y) for k, x, y in zip(numbers, *sides)}
+            users = named(f"{first}", users.mutate(**codes, x_side=sides[0][-1], y_side=sides[1][-1]))
+            before = (users.x_side, users.y_side)
+        return replace(self, users=users.drop("x_side", "y_side"), is_coded=True)
+
+    def _inside(self, number: int) -> ir.BooleanValue:
+        metrics = (self.x.metric, self.y.metric)
+        return is_member(self.users, metrics, number, with_buyers_only=self.with_buyers_only)
+
+    def _sides(
+        self, numbers: Sequence[int], before: tuple[ir.IntegerValue | None, ir.IntegerValue | None]
+    ) -> tuple[list[ir.IntegerValue], list[ir.IntegerValue]]:
+        """For each period the sides in x and in y: 1 for high, -1 for low, 0 for outside; ``before`` the first of them."""
+        at = self.thresholds or (None, None)
+        return self._side(self.x, at[0], numbers, before[0]), self._side(self.y, at[1], numbers, before[1])
+
+    def _side(
+        self, line: Line, column: str | None, numbers: Sequence[int], before: ir.IntegerValue | None
+    ) -> list[ir.IntegerValue]:
+        """Each side stands once in the next one's expression, so that expressions grow with the periods and do not double."""
         threshold = ibis.literal(line.threshold) if column is None else self.users[column]
         band = line.hysteresis * (abs(line.threshold) if column is None else threshold.abs())
-        has_band = column is not None or bool(band)
+        has_band = bool(line.hysteresis) if column is not None else bool(band)
         found: list[ir.IntegerValue] = []
-        for k, here in enumerate(inside):
-            limit = threshold - band * found[-1] if found and has_band else threshold
-            is_high = metric_value(self.users, line.metric, self.periods, k) > limit
-            found.append(ibis.cases((here & is_high, 1), (here, -1), else_=0).cast("int8"))
+        for k in numbers:
+            limit = threshold if before is None or not has_band else threshold - band * before
+            here, is_high = self._inside(k), metric_value(self.users, line.metric, self.periods, k) > limit
+            before = ibis.cases((here & is_high, 1), (here, -1), else_=0).cast("int8")
+            found.append(before)
         return found
+
+
+def _code(x: ir.IntegerValue, y: ir.IntegerValue) -> ir.IntegerValue:
+    """1 for high and 3 for low in x, one more for low in y."""
+    return ibis.cases((x != 0, (2 - x) + (y < 0).cast("int8")), else_=OUT).cast("int8")
 
 
 def move_sums(states: UserStates) -> ir.Table:
@@ -500,7 +527,7 @@ def ordered_values(
     inside: ir.BooleanValue,
     periods: UserPeriods,
     number: int,
-    places: Sequence[int],
+    places: Sequence[int] | Sequence[ir.IntegerScalar],
 ) -> ir.Table:
     """Which values stand at these places when the users' values are sorted? Exact on every engine.
 

@@ -7,6 +7,7 @@ from typing import Any
 from workbench.report.theme import chart_config
 
 CHART_MIME = "application/vnd.workbench.chart+json"
+LIVE_WIDTH = 640
 
 
 def is_report() -> bool:
@@ -28,7 +29,12 @@ def finite(content: Any) -> Any:
 
 
 def _live_theme() -> Any:
-    return {"config": chart_config("light")}
+    return {"config": {**chart_config("light"), "background": "transparent"}}  # Altair's check refuses None
+
+
+def _with_a_width(spec: dict[str, Any]) -> dict[str, Any]:
+    """The outputs of JupyterLab have no width of their own that a chart could take; it would be drawn with none."""
+    return {**spec, "width": LIVE_WIDTH} if spec.get("width") == "container" else spec
 
 
 def enable_charts() -> None:
@@ -46,3 +52,6 @@ def enable_charts() -> None:
     else:
         alt.theme.register("workbench", enable=True)(_live_theme)
         alt.renderers.enable("jupyter", offline=True)
+        draw: Any = alt.renderers.get()
+        alt.renderers.register("workbench-live", lambda spec, **options: draw(_with_a_width(spec), **options))
+        alt.renderers.enable("workbench-live")

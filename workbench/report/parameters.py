@@ -3,17 +3,20 @@
 import ast
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from types import NoneType
 from typing import Any, Literal, Union
+from zoneinfo import available_timezones
 
 from workbench.errors import ParameterError, nearest
+from workbench.language import Language, say
 from workbench.period import parse_date, zone
 
 _SCALARS: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool}
 _WORDS = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
+_WORDS_ZH = {"str": "文本", "int": "整数", "float": "数字", "bool": "true 或 false"}
 _MANY = {"str": "texts", "int": "whole numbers", "float": "numbers", "bool": "true or false"}
 _EXAMPLES = {"str": ["a", "b"], "int": [7, 30], "float": [0.25, 0.75], "bool": [True, False]}
 _UNIT = re.compile(r"\s*\[([^\[\]]+)\]\s*$")
@@ -50,7 +53,11 @@ class ParameterSpec:
     @property
     def allowed(self) -> str:
         """What may be given, in words."""
-        return _allowed(self.kind, self.list_example)
+        return self.allowed_in("en")
+
+    def allowed_in(self, lang: Language) -> str:
+        """What may be given, in words of a language."""
+        return _allowed(self.kind, self.list_example, lang)
 
     @property
     def list_example(self) -> str:
@@ -88,8 +95,10 @@ def read_parameters(source: str, notebook: str) -> tuple[ParameterSpec, ...]:
     return tuple(_read_line(node, lines, notebook) for node in body if not _is_passed_over(node))
 
 
-def check_parameters(specs: tuple[ParameterSpec, ...], given: Mapping[str, object], notebook: str) -> dict[str, object]:
-    """Check the values given against the parameters a notebook declares.
+def check_parameters(
+    specs: tuple[ParameterSpec, ...], given: Mapping[str, object], notebook: str, lang: Language = "en"
+) -> dict[str, object]:
+    """Check the values given against the parameters a notebook declares; messages are in the language of whoever reads them.
 
     Returns
     -------
@@ -103,17 +112,17 @@ def check_parameters(specs: tuple[ParameterSpec, ...], given: Mapping[str, objec
         With all faults at once: unknown names, wrong types, days that are none, a start after its end.
     """
     by_name = {spec.name: spec for spec in specs}
-    faults = [_unknown(name, by_name) for name in given if name not in by_name]
+    faults = [_unknown(name, by_name, lang) for name in given if name not in by_name]
     values: dict[str, object] = {}
     for spec in specs:
         values[spec.name] = spec.default
         if spec.name in given:
             values[spec.name] = _as_typed(spec, given[spec.name])
-            faults += _faults_of_value(spec, values[spec.name])
+            faults += _faults_of_value(spec, values[spec.name], lang)
     if not faults:
-        faults += _faults_between(values)
+        faults += _faults_between(values, lang)
     if faults:
-        raise ParameterError(f"{notebook}: {' '.join(faults)}")
+        raise ParameterError(say(lang, f"{notebook}: {' '.join(faults)}", f"{notebook}：{''.join(faults)}"))
     return values
 
 
@@ -187,20 +196,26 @@ def _is(kind: Any, *origins: Any) -> bool:
     return getattr(kind, "__origin__", None) in origins
 
 
-def _allowed(kind: Any, list_example: str) -> str:
+def _allowed(kind: Any, list_example: str, lang: Language) -> str:
     words = []
     for part in _parts(kind):
         if _is(part, Literal):
             words += _choices(part)
         elif _is(part, list):
-            one = part.__args__[0]
-            many = (
-                f"of {_MANY[one.__name__]}" if one in _SCALARS.values() else f"with any of {', '.join(_choices(one))}"
-            )
-            words.append(f"a list {many} such as {list_example}")
+            words.append(_allowed_list(part.__args__[0], list_example, lang))
         else:
-            words.append("null" if part is NoneType else _WORDS[part.__name__])
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+            words.append("null" if part is NoneType else say(lang, _WORDS[part.__name__], _WORDS_ZH[part.__name__]))
+    if len(words) == 1:
+        return words[0]
+    return say(lang, f"{', '.join(words[:-1])} or {words[-1]}", f"{'、'.join(words[:-1])} 或 {words[-1]}")
+
+
+def _allowed_list(one: Any, example: str, lang: Language) -> str:
+    if one in _SCALARS.values():
+        of, of_zh = f"of {_MANY[one.__name__]}", _WORDS_ZH[one.__name__]
+    else:
+        of, of_zh = f"with any of {', '.join(_choices(one))}", f"由 {'、'.join(_choices(one))} 组成"
+    return say(lang, f"a list {of} such as {example}", f"{of_zh}的列表（如 {example}）")
 
 
 def _choices(kind: Any) -> list[str]:
@@ -215,13 +230,15 @@ def _shown(value: object) -> str:
         return str(value)
 
 
-def _unknown(name: str, by_name: Mapping[str, ParameterSpec]) -> str:
-    allowed = ", ".join(by_name) or "none"
-    hint = nearest(name, by_name, ".")
-    return f'There is no parameter "{name}"{hint} Allowed: {allowed}.'
+def _unknown(name: str, by_name: Mapping[str, ParameterSpec], lang: Language) -> str:
+    return say(
+        lang,
+        f'There is no parameter "{name}"{nearest(name, by_name, ".")} Allowed: {", ".join(by_name) or "none"}.',
+        f"没有参数“{name}”{nearest(name, by_name, '。', 'zh')}可用参数：{'、'.join(by_name) or '无'}。",
+    )
 
 
-def _faults_of_value(spec: ParameterSpec, value: object) -> list[str]:
+def _faults_of_value(spec: ParameterSpec, value: object, lang: Language) -> list[str]:
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
     config = ConfigDict(strict=True, allow_inf_nan=False)
@@ -231,28 +248,53 @@ def _faults_of_value(spec: ParameterSpec, value: object) -> list[str]:
         kinds = [part.__args__[0] if _is(part, list) else part for part in _parts(spec.kind)]
         choices = [str(one) for kind in kinds if _is(kind, Literal) for one in kind.__args__]
         wrong = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
-        hint = next((nearest(one, choices) for one in wrong if one not in choices), "") if choices else ""
+        hint = next((nearest(one, choices, lang=lang) for one in wrong if one not in choices), "") if choices else ""
         typed = f" On the command line: -p '{spec.name}={spec.list_example}'." if spec.list_example else ""
-        return [f"{spec.name} is {_shown(value)}{hint or '.'} Allowed: {spec.allowed}.{typed}"]
-    try:
-        return _faults_of_meaning(spec, value)
-    except ParameterError as error:
-        return [str(error)]
+        return [
+            say(
+                lang,
+                f"{spec.name} is {_shown(value)}{hint or '.'} Allowed: {spec.allowed}.{typed}",
+                f"{spec.name} 为 {_shown(value)}{hint or '。'}应为：{spec.allowed_in(lang)}。",
+            )
+        ]
+    return _faults_of_meaning(spec, value, lang)
 
 
-def _faults_of_meaning(spec: ParameterSpec, value: object) -> list[str]:
+def _faults_of_meaning(spec: ParameterSpec, value: object, lang: Language) -> list[str]:
     """Check what the name of a parameter says about its value."""
-    if spec.name.endswith("_date"):
-        parse_date(value, spec.name)
-    elif spec.name == "timezone" and isinstance(value, str):
-        zone(value)
-    elif spec.name == "confidence_level" and isinstance(value, int | float) and not 0 < value < 1:
-        return [f"confidence_level is {value}. Allowed: a number between 0 and 1, such as 0.95."]
-    elif spec.name.endswith(("_days", "_hours")):
+    name = spec.name
+    if name.endswith("_date"):
+        zh = f"{name}：{_shown(value)} 不是日期。请写成 2026-03-01 的形式，留空表示全部数据。"
+        return _refused(lambda: parse_date(value, name), lang, zh)
+    if name == "timezone" and isinstance(value, str):
+        hint = nearest(value, available_timezones(), "。", "zh") if lang == "zh" else ""
+        zh = f'{name}：“{value}”不是时区{hint}请使用 IANA 名称，如 "Asia/Shanghai" 或 "UTC"。'
+        return _refused(lambda: zone(value), lang, zh)
+    if name == "confidence_level" and isinstance(value, int | float) and not 0 < value < 1:
+        en = f"confidence_level is {value}. Allowed: a number between 0 and 1, such as 0.95."
+        return [say(lang, en, f"confidence_level 为 {value}。应为 0 到 1 之间的数，如 0.95。")]
+    if name.endswith(("_days", "_hours")):
         unusable = [one for one in (value if isinstance(value, list) else [value]) if _is_length(one) is False]
-        return [f"{spec.name}: {_shown(one)} is not above 0." for one in unusable]
-    elif spec.name == "lang" and value not in ("en", "zh"):
-        return [f'lang is {_shown(value)}. Allowed: "en" or "zh".']
+        return [
+            say(lang, f"{name}: {_shown(one)} is not above 0.", f"{name}：{_shown(one)} 不大于 0。") for one in unusable
+        ]
+    if name == "lang" and value not in ("en", "zh"):
+        return [
+            say(
+                lang,
+                f'lang is {_shown(value)}. Allowed: "en" or "zh".',
+                f'lang 为 {_shown(value)}。应为："en" 或 "zh"。',
+            )
+        ]
+    return []
+
+
+def _refused(check: Callable[[], object], lang: Language, zh: str) -> list[str]:
+    """What a check says against a value, in English; or ``zh``."""
+    try:
+        check()
+    except ParameterError as error:
+        return [say(lang, str(error), zh)]
     return []
 
 
@@ -261,12 +303,16 @@ def _is_length(value: object) -> bool | None:
     return 0 < value < float("inf") if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _faults_between(values: Mapping[str, object]) -> list[str]:
+def _faults_between(values: Mapping[str, object], lang: Language) -> list[str]:
     start = parse_date(values.get("start_date"), "start_date")
     end = parse_date(values.get("end_date"), "end_date")
     if start is None or end is None or start < end:
         return []
     return [
-        f"start_date {start} is not before end_date {end}. The period includes its start and excludes its end: "
-        "give an end_date after the start_date."
+        say(
+            lang,
+            f"start_date {start} is not before end_date {end}. The period includes its start and excludes its end: "
+            "give an end_date after the start_date.",
+            f"start_date {start} 不早于 end_date {end}。统计期含起始日、不含结束日：请让 end_date 晚于 start_date。",
+        )
     ]

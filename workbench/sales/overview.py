@@ -6,7 +6,7 @@ from datetime import date
 
 import pandas as pd
 
-from workbench.analysis import Analysis
+from workbench.analysis import Analysis, remembers
 from workbench.errors import ParameterError
 from workbench.language import Language, say
 from workbench.parameters import check_choices, check_positive, check_rate
@@ -34,6 +34,7 @@ QUESTION = "sales_overview"
 SEGMENTS = ("channel", "region", "age_group", "gender", "device")
 
 
+@remembers
 def overview_sales(
     shop: Shop,
     *,

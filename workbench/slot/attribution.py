@@ -6,7 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
-from workbench.analysis import Analysis
+from workbench.analysis import Analysis, remembers
 from workbench.contract import CLICK
 from workbench.language import Language
 from workbench.metrics.journeys import ORDER_TARGETS, CreditTo, JourneyRules, Sales
@@ -47,6 +47,7 @@ class _Credits:
     by_content: Purchases
 
 
+@remembers
 def attribute_slots(
     shop: Shop,
     *,

@@ -11,7 +11,6 @@ import ibis.expr.types as ir
 import pandas as pd
 from ibis import _
 
-from workbench.contract import UNKNOWN
 from workbench.errors import ParameterError
 from workbench.metrics.journeys import JourneyRules, Sales, conversions, totals, touches
 from workbench.metrics.touches import promotion_counts
@@ -39,12 +38,12 @@ from workbench.slot.credit import (
 from workbench.slot.metrics import slot_names
 from workbench.slot.purchases import Purchases
 from workbench.slot.shares import make_resampling
-from workbench.source.restriction import COLUMNS, check_conditions, conditions, is_chosen, user_counts
+from workbench.source.restriction import Segments, conditions
 from workbench.source.shop import Shop
 
 _SHOWN = ("slot_metrics", "slot_credit", "slot_ranks")
 _BUCKETS = 256
-_KEYS = ("segment", "user_bucket")
+_KEYS = ("user_segment", "user_bucket")
 _SLOTS = "purchases by slot"  # held beside the targets where their own credit goes elsewhere
 
 
@@ -66,12 +65,10 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Held:
-    """What stays in the engine; all by ``segment``, a number for users alike in all that they are chosen by.
+    """What stays in the engine; all by ``user_segment``, a number for users alike in all that they are chosen by.
 
     Attributes
     ----------
-    segments
-        Segments with the values of their users.
     events
         How often each event is there.
     counts
@@ -82,7 +79,6 @@ class _Held:
         Of the Markov model, by part and bucket; None where it was not asked for.
     """
 
-    segments: ir.Table
     events: ir.Table
     counts: ir.Table
     cells: ir.Table
@@ -137,31 +133,27 @@ def live_tables(shop: Shop, parameters: Mapping[str, object]) -> Answer | None:
     shown, own = purchase_model(models), has_purchases(rules, targets, models, "slot_id")
     if shop.has("orders") and not own:
         parts[_SLOTS] = _Part("purchase", replace(rules, credit_to="slot_id"), (shown,))
-    segments, members = _segments(shop)
-    sales = _by_segment(shop, members)
-    held = _hold(shop, sales, segments, parts, weights, period)
+    segments = Segments(shop)
+    sales = _by_segment(shop, segments)
+    held = _hold(shop, sales, parts, weights, period)
     if held is None:
         return None
-    rows = _rows(shop, sales, segments)
-    counts, names = user_counts(shop), slot_names(shop)
+    rows, names = _rows(shop, sales), slot_names(shop)
+    ask_counts = shop.prepared(lambda: _summed(segments.of(held.counts), ["slot_id", "user_bucket"], "int64"))
     resampling = make_resampling(replicates, seed, confidence_level)
 
     def answer(only_users: Sequence[str], wanted: Collection[str] = _SHOWN) -> dict[str, pd.DataFrame]:
-        asked, some = conditions(shop, only_users), shop
-        segments = None
+        chosen, some = segments.choose(asked := conditions(shop, only_users)), shop
         if asked:
-            check_conditions(shop, asked, counts)
-            segments = held.segments.filter(is_chosen(held.segments, asked)).select("segment")
-            some = _shop_of(shop, rows, asked)
+            some = _shop_of(shop, rows[rows.index.isin(chosen)])
             some.require("slot_attribution", "events")
-            events = _summed(_of(held.events, segments), ["event"], "int64")
-            check_data(some, rules, targets, events)
+            check_data(some, rules, targets, _summed(segments.of(held.events), ["event"], "int64"))
         of_slots = "purchase" if own else _SLOTS
         used = [one for one in parts if set(wanted) - {"slot_metrics"} or one == of_slots]
         sums = _sums(some, held, segments, {one: parts[one] for one in used}, replicates > 0)
         if "markov" in models and set(wanted) - {"slot_metrics"}:
             sums |= _with_markov(shop, held, segments, sums, possible_targets(shop, targets), confidence_level)
-        seen = shop.collect(_summed(_of(held.counts, segments), ["slot_id", "user_bucket"], "int64"))
+        seen = ask_counts()
         seen["slot_id"] = seen["slot_id"].astype(str)
         by_slot = sums[of_slots] if some.has("orders") else None
         return core_tables(
@@ -183,9 +175,7 @@ def live_tables(shop: Shop, parameters: Mapping[str, object]) -> Answer | None:
 # -- Holding -----------------------------------------------------------------------------------------------
 
 
-def _hold(
-    shop: Shop, sales: Sales, segments: ir.Table, parts: Mapping[str, _Part], weights: Weights, period: Period
-) -> _Held | None:
+def _hold(shop: Shop, sales: Sales, parts: Mapping[str, _Part], weights: Weights, period: Period) -> _Held | None:
     """Compute once whatever an answer is summed from; None where that cannot be held."""
     cells, everything, moves = {}, {}, {}
     for number, (name, part) in enumerate(parts.items()):
@@ -215,7 +205,6 @@ def _hold(
             moves[f"{name} {end}"] = kept
     events = sales.events.group_by(["event", "user_bucket"]).aggregate(rows=_.count())
     return _Held(
-        segments,
         shop.hold("live_slot_events", _split(events)),
         shop.hold("live_slot_counts", _split(promotion_counts(sales.events, period, "slot_id"))),
         _united(shop, "live_slot_cells", cells),
@@ -224,27 +213,13 @@ def _hold(
     )
 
 
-def _segments(shop: Shop) -> tuple[ir.Table, ir.Table]:
-    """Segments with their values, from 1 on, and the segment of each user (member_id)."""
-    columns = [name for name in COLUMNS if shop.has("users", name)]
-    values = {name: shop.users[name].cast("string").fill_null(UNKNOWN) for name in columns}
-    users = shop.users.select(member_id=shop.users.user_id, **values)
-    if not columns:
-        segments = users.limit(1).select(segment=ibis.literal(1, "int64"))
-        return shop.hold("live_slot_segments", segments), users.mutate(segment=ibis.literal(1, "int64"))
-    number = (ibis.row_number().over(order_by=columns) + 1).cast("int64")
-    segments = shop.hold("live_slot_segments", users.select(*columns).distinct().mutate(segment=number))
-    members = users.join(segments, columns).select("member_id", "segment")
-    return segments, shop.hold("live_slot_members", members)
-
-
-def _by_segment(shop: Shop, members: ir.Table) -> Sales:
+def _by_segment(shop: Shop, segments: Segments) -> Sales:
     """The tables of journeys, whose buckets tell segments apart too: bucket + 256 × segment, 0 for users not listed."""
 
     def split(name: str, table: ir.Table) -> ir.Table:
-        joined = table.left_join(members, table.user_id == members.member_id)
-        number = joined.user_bucket.cast("int64") + _BUCKETS * joined.segment.fill_null(0)
-        return shop.engine.named(f"live_slot_{name}", joined.mutate(user_bucket=number).drop("member_id", "segment"))
+        numbered = segments.numbered(table)
+        number = numbered.user_bucket.cast("int64") + _BUCKETS * numbered.user_segment
+        return shop.engine.named(f"live_slot_{name}", numbered.mutate(user_bucket=number).drop("user_segment"))
 
     sales = sales_of(shop)
     orders = None if sales.orders is None else split("orders", sales.orders)
@@ -259,23 +234,24 @@ def _split(table: ir.Table, bucket: str = "user_bucket", buckets: int = _BUCKETS
         for name, type_ in table.schema().items()
         if type_.is_integer() and name != bucket
     }
-    return table.mutate(segment=(both // buckets).cast("int64"), **{bucket: (both % buckets).cast("int64")}, **floats)
+    return table.mutate(
+        user_segment=(both // buckets).cast("int64"), **{bucket: (both % buckets).cast("int64")}, **floats
+    )
 
 
-def _rows(shop: Shop, sales: Sales, segments: ir.Table) -> pd.DataFrame:
-    """One row per segment with the values of its users, and how many rows of which table are theirs."""
+def _rows(shop: Shop, sales: Sales) -> pd.DataFrame:
+    """How many rows of which table are of the users of which segment."""
     kinds = {"events": sales.events}
     if sales.orders is not None:
         kinds["orders"] = sales.orders
     if sales.orders is not None and sales.lines is not None:
         of_orders = sales.orders.select("user_bucket", of_order=sales.orders.order_id)
         kinds["order_lines"] = sales.lines.join(of_orders, sales.lines.order_id == of_orders.of_order)
-    table = shop.collect(segments).set_index("segment")
+    counts = {}
     for kind, rows in kinds.items():
         counted = rows.select(segment=rows.user_bucket // _BUCKETS).group_by("segment").aggregate(rows=_.count())
-        found = shop.collect(counted).dropna().set_index("segment")["rows"]
-        table[kind] = found.reindex(table.index, fill_value=0).astype("int64")
-    return table
+        counts[kind] = shop.collect(counted).dropna().set_index("segment")["rows"]
+    return pd.DataFrame(counts).fillna(0).astype("int64")
 
 
 def _united(shop: Shop, name: str, parts: Mapping[str, ir.Table]) -> ir.Table | None:
@@ -296,11 +272,6 @@ def _united(shop: Shop, name: str, parts: Mapping[str, ir.Table]) -> ir.Table | 
 # -- Answering ---------------------------------------------------------------------------------------------
 
 
-def _of(held: ir.Table, segments: ir.Table | None) -> ir.Table:
-    """Rows of some users; None: of all."""
-    return held if segments is None else held.semi_join(segments, "segment")
-
-
 def _summed(table: ir.Table, by: Sequence[str], type_: str = "float64") -> ir.Table:
     """Sums by fewer columns."""
     numbers = [name for name, kind in table.schema().items() if kind.is_numeric() and name not in (*by, *_KEYS)]
@@ -310,10 +281,8 @@ def _summed(table: ir.Table, by: Sequence[str], type_: str = "float64") -> ir.Ta
     )
 
 
-def _shop_of(shop: Shop, rows: pd.DataFrame, asked: Mapping[str, list[str]]) -> Shop:
-    """The shop that knows how many rows these users have; its tables are those of all."""
-    for column, values in asked.items():
-        rows = rows[rows[column].isin(values)]
+def _shop_of(shop: Shop, rows: pd.DataFrame) -> Shop:
+    """The shop that knows how many rows the users chosen have; its tables are those of all."""
     reach = dict(shop.reach)
     for name in ("events", "orders", "order_lines"):
         if name in reach:
@@ -323,12 +292,12 @@ def _shop_of(shop: Shop, rows: pd.DataFrame, asked: Mapping[str, list[str]]) -> 
 
 
 def _sums(
-    shop: Shop, held: _Held, segments: ir.Table | None, parts: Mapping[str, _Part], by_bucket: bool
+    shop: Shop, held: _Held, segments: Segments, parts: Mapping[str, _Part], by_bucket: bool
 ) -> dict[str, TargetSums]:
     """Credit of parts under the rule models for some users; ``shop`` tells whether their orders carry money."""
     if not parts or held.cells is None or held.totals is None:
         return {}
-    own, all_there_is = (_of(one.filter(one.part.isin(list(parts))), segments) for one in (held.cells, held.totals))
+    own, all_there_is = (segments.of(one.filter(one.part.isin(list(parts)))) for one in (held.cells, held.totals))
     keys = ["part", "credited_id", *(["user_bucket"] if by_bucket else [])]
     cells = shop.collect(_summed(own, keys))
     totals_by_bucket = all_there_is.group_by(["part", "user_bucket"]).aggregate(
@@ -351,7 +320,7 @@ def _sums(
 def _with_markov(
     shop: Shop,
     held: _Held,
-    segments: ir.Table | None,
+    segments: Segments,
     sums: Mapping[str, TargetSums],
     targets: Sequence[str],
     confidence_level: float,
@@ -359,7 +328,7 @@ def _with_markov(
     """The sums of these targets with their Markov shares."""
     if held.moves is None:
         return {}
-    moves = shop.collect(_summed(_of(held.moves, segments), ["part", "bucket", "origin", "destination"]))
+    moves = shop.collect(_summed(segments.of(held.moves), ["part", "bucket", "origin", "destination"]))
 
     def of(name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         return moves[moves["part"] == f"{name} conversion"], moves[moves["part"] == f"{name} null"]

@@ -6,7 +6,6 @@ Parquet files with ClickHouse inside this process.
 """
 
 import atexit
-import hashlib
 import itertools
 import operator
 import os
@@ -47,6 +46,8 @@ EngineKind = Literal["duckdb", "clickhouse", "other"]
 
 MEMORY_LIMIT = "WORKBENCH_MEMORY_LIMIT"
 DEFAULT_MEMORY_LIMIT = "2GB"
+_VARIABLE = re.compile(r"\$\{?\w+\}?")
+_SECRET = re.compile(r"(?i)[^=]*(?:pass|pwd|secret|token|api_?key)[^=]*=")
 
 
 @dataclass(frozen=True)
@@ -110,34 +111,53 @@ class Engine:
             self.backend.raw_sql(f'CREATE OR REPLACE TEMP VIEW "{view}" AS {self.backend.compile(table)}')
             return self.backend.table(view)
 
-    def holding(self, name: str, table: ibis.Table) -> tuple[ibis.Table, Callable[[], object]]:
-        """A held table that is computed again and again as the view behind it changes, and what computes it; written once."""
-        if self.kind != "duckdb":
-            return table, lambda: None
-        kept = f"workbench_held_{name}"
-        query = f'CREATE OR REPLACE TEMPORARY TABLE "{kept}" AS {self.backend.compile(_floats(table))}'
-        found = ibis.expr.operations.DatabaseTable(kept, schema=table.schema(), source=self.backend).to_expr()
+    def holding(
+        self, name: str, make: Callable[[], ibis.Table]
+    ) -> tuple[Callable[[], ibis.Table], Callable[[], object]]:
+        """A held table that is computed again as the ``rows`` behind it change: how to get at it, and what computes it.
+
+        On DuckDB it is written once. Where the engine has no tables of a session it is made anew for each question.
+        """
+        if self.kind == "other":
+            return make, lambda: None
+        if self.kind == "clickhouse":
+            return lambda: self._kept(name, make()), lambda: self.held(name, make())
+        table = _floats(make())
+        kept, query = self._kept(name, table), self._keep(name, table)
 
         def compute() -> object:
             with self.lock:
                 return self.backend.con.execute(query)
 
-        return found, compute
+        return lambda: kept, compute
 
-    def prepared(self, expression: ibis.Table) -> Callable[[], pd.DataFrame]:
-        """A question that is asked again as the view behind it changes (``named`` anew), written for the engine once.
+    def _keep(self, name: str, table: ibis.Table) -> str:
+        of = " ENGINE = Memory" if self.kind == "clickhouse" else ""
+        return f'CREATE OR REPLACE TEMPORARY TABLE "workbench_held_{name}"{of} AS {self.backend.compile(table)}'
 
-        Engines without views of a session ask the expression as it is.
+    def _kept(self, name: str, table: ibis.Table) -> ibis.Table:
+        # Under the types it was asked for: ClickHouse stores truth as a number, and forgets what may be null.
+        kept = f"workbench_held_{name}"
+        return ibis.expr.operations.DatabaseTable(kept, schema=table.schema(), source=self.backend).to_expr()
+
+    def prepared(self, make: Callable[[], ibis.Table]) -> Callable[[], pd.DataFrame]:
+        """A question that is asked again as the ``rows`` behind it change, written for the engine once.
+
+        To write a long question takes longer than to answer it. Other engines than DuckDB have it made anew each time.
         """
         if self.kind != "duckdb":
-            return lambda: self.collect(expression)
-        query = self.backend.compile(_floats(expression))
+            return lambda: self.collect(make())
+        query = self.backend.compile(_floats(make()))
 
         def ask() -> pd.DataFrame:
             with self.lock:
                 return self.backend.con.execute(query).to_arrow_table().to_pandas()
 
         return ask
+
+    def rows(self, **types: str) -> "Rows":
+        """A few rows that prepared questions read; empty at first."""
+        return Rows(self, types)
 
     def stored(self, name: str, table: ibis.Table) -> ibis.Table:
         """A table of texts (CSV), read and converted once and kept as typed columns in a file of this session.
@@ -168,12 +188,10 @@ class Engine:
         """
         if self.kind == "other":
             return table
-        table, kept = _floats(table), f"workbench_held_{name}"
-        of = " ENGINE = Memory" if self.kind == "clickhouse" else ""
+        table = _floats(table)
         with self.lock:
-            self.backend.raw_sql(f'CREATE OR REPLACE TEMPORARY TABLE "{kept}"{of} AS {self.backend.compile(table)}')
-        # Under the types it was asked for: ClickHouse stores truth as a number, and forgets what may be null.
-        return ibis.expr.operations.DatabaseTable(kept, schema=table.schema(), source=self.backend).to_expr()
+            self.backend.raw_sql(self._keep(name, table))
+        return self._kept(name, table)
 
     def write(self, table: ibis.Table, path: Path) -> None:
         """Write a lazy table to a CSV or Parquet file, as its ending says, row by row from the engine to the disk.
@@ -262,6 +280,46 @@ class Engine:
         pair = _duckdb_hash if self.kind == "duckdb" else _clickhouse_hash
         parts = values if self.kind == "duckdb" else [value.cast("string").fill_null("") for value in values]
         return reduce(pair, parts)
+
+
+class Rows:
+    """A few rows inside the engine that are replaced again and again, for questions that are written once.
+
+    Parameters
+    ----------
+    engine
+        Where they are.
+    types
+        Type of each column, such as ``int64``. Of several columns there is one row.
+    """
+
+    def __init__(self, engine: Engine, types: MappingOf[str, str]) -> None:
+        self._engine, self._schema = engine, ibis.schema(types)
+        self._name = f"workbench_rows_{next(_VIEW_NUMBERS)}"
+        self.put(**{name: [] for name in types})
+
+    @property
+    def table(self) -> ibis.Table:
+        """The rows as they are now; on DuckDB as they are whenever a question is asked."""
+        if self._engine.kind != "duckdb":
+            first, *others = self._schema.items()
+            listed = (
+                ibis.array(list(self._found[first[0]])).cast(f"array<{first[1]}>").unnest().name(first[0]).as_table()
+            )
+            return listed.mutate(**{name: ibis.literal(self._found[name][0], type_) for name, type_ in others})
+        backend = self._engine.backend
+        return ibis.expr.operations.DatabaseTable(self._name, schema=self._schema, source=backend).to_expr()
+
+    def put(self, **columns: Sequence[int] | Sequence[float]) -> None:
+        """Replace all rows by these, given column by column."""
+        self._found = columns
+        if self._engine.kind != "duckdb":
+            return
+        types = {name: self._engine.backend.compiler.type_mapper.to_string(one) for name, one in self._schema.items()}
+        listed = ", ".join(f'unnest(?::{types[name]}[]) AS "{name}"' for name in columns)
+        query = f'CREATE OR REPLACE TEMPORARY TABLE "{self._name}" AS SELECT {listed}'
+        with self._engine.lock:
+            self._engine.backend.con.execute(query, [list(one) for one in columns.values()])
 
 
 @ibis.udf.scalar.builtin(name="epoch_ms")
@@ -353,6 +411,7 @@ def _duckdb(path: Path | None = None) -> Any:
         "temp_directory": spill,
         "preserve_insertion_order": False,
         "TimeZone": "UTC",
+        "enable_progress_bar": False,  # in notebooks DuckDB leaves a black bar below the cell
     }
     backend = ibis.duckdb.connect(str(path), read_only=True) if path else ibis.duckdb.connect()
     for name, value in options.items():
@@ -473,7 +532,7 @@ def _read_csv(backend: Any, files: list[Path], name: str, encoding: str | None) 
 
 def _connect_url(url: str, mapping: Mapping) -> Engine:
     parts = urlsplit(url)
-    if parts.password and not re.fullmatch(r"\$\{?\w+\}?", parts.password):
+    if parts.password and not _VARIABLE.fullmatch(parts.password):
         raise SourceError(
             f"source {parts.scheme}://…: a password stands in the URL. Put it into the environment and write its "
             f"name instead: {parts.scheme}://{parts.username}:${{SHOP_PASSWORD}}@{parts.hostname}/…"
@@ -492,6 +551,25 @@ def _connect_url(url: str, mapping: Mapping) -> Engine:
         _prepare_clickhouse(backend.con)
     kind: EngineKind = {"duckdb": "duckdb", "clickhouse": "clickhouse"}.get(backend.name, "other")  # type: ignore[assignment]
     return _from_database(backend, kind, name, mapping)
+
+
+def without_password(source: str) -> str:
+    """A path or URL as it may be kept: names of environment variables stay, what could be a password itself does not.
+
+    Examples
+    --------
+    >>> without_password("clickhouse://me:${SHOP_PASSWORD}@host/shop"), without_password("postgres://me:x@host/shop")
+    ('clickhouse://me:${SHOP_PASSWORD}@host/shop', 'postgres://me@host/shop')
+    >>> without_password("postgres://host/shop?user=me&password=x"), without_password("data/sample")
+    ('postgres://host/shop?user=me', 'data/sample')
+    """
+    if "://" not in source:
+        return source
+    parts = urlsplit(source)
+    if parts.password and not _VARIABLE.fullmatch(parts.password):
+        parts = parts._replace(netloc=f"{parts.username or ''}@{parts.netloc.rpartition('@')[2]}")
+    parts = parts._replace(query="&".join(one for one in parts.query.split("&") if not _SECRET.match(one)))
+    return source if parts == urlsplit(source) else urlunsplit(parts)  # chdb:///folder keeps its slashes
 
 
 def _with_environment(url: str) -> str:
@@ -553,7 +631,7 @@ def _connect_chdb(url: str, mapping: Mapping) -> Engine:
 
 
 _VIEW_NUMBERS = itertools.count(1)
-"""All sources opened with ClickHouse in this process share one database; numbers keep their views apart."""
+"""All sources opened with ClickHouse in this process share one database; numbers keep their views apart, and rows."""
 
 
 def _prepare_clickhouse(client: Any) -> None:
@@ -577,22 +655,6 @@ def _from_database(
                 f'{name}: has no table "{source_name}"{nearest(source_name, present, ".")} Correct the mapping.'
             )
     return Engine(backend, kind, tables, frozenset(), name, files or {}, tuple(sorted(present - wanted)))
-
-
-def fingerprint(engine: Engine, row_counts: MappingOf[str, int]) -> str:
-    """Hash what the tables hold: the bytes of files, or for databases the tables' names, columns and row counts."""
-    digest = hashlib.blake2b(digest_size=16)
-    if engine.files:
-        for table, files in sorted(engine.files.items()):
-            for file in files:
-                digest.update(f"{table}/{file.name}".encode())
-                with file.open("rb") as stream:
-                    while chunk := stream.read(1 << 22):
-                        digest.update(chunk)
-    else:
-        for table in sorted(engine.tables):
-            digest.update(f"{table}:{engine.tables[table].schema()}:{row_counts.get(table)}".encode())
-    return digest.hexdigest()
 
 
 def _first_line(error: BaseException) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("channel", "age_group", "gender", "region", "device")
 """Columns of ``users`` by which users can be chosen."""
+_KEYS = ("user_segment", "user_bucket")
 _MOST_SHOWN = 12
 _USER_TABLES = ("events", "orders", "users", "coupon_grants", "experiment_assignments")
 
@@ -121,6 +122,83 @@ def check_conditions(shop: "Shop", asked: Mapping[str, list[str]], counts: pd.Da
             f"only_users: no user of {shop.name} has {' and '.join(_words(asked))} at once. Choose fewer conditions."
         )
     return int(chosen["user_count"].sum()), int(counts["user_count"].sum())
+
+
+class Segments:
+    """Users alike in all that they can be chosen by have one number: sums held by it are those of any users chosen.
+
+    Parameters
+    ----------
+    shop
+        With a table of users.
+
+    Attributes
+    ----------
+    values
+        One row per segment: ``user_segment`` from 1 on, the values as in ``user_counts``, user_count.
+    members
+        One row per user of ``users``, lazy: member_id and user_segment.
+    """
+
+    def __init__(self, shop: "Shop") -> None:
+        self._shop, users = shop, shop.tables["users"]
+        texts = {name: _text(users, name) for name in COLUMNS if shop.has("users", name)}
+        counted = users.group_by(**texts).aggregate(user_count=ibis._.count())
+        number = (ibis.row_number().over(order_by=list(texts)) + 1) if texts else ibis.literal(1)
+        counted = shop.hold("live_segments", counted.mutate(user_segment=number.cast("int64")))
+        self.values = shop.collect(counted)
+        self._held = counted
+        self.members = shop.hold("live_members", self.of_people(users).select("user_segment", member_id=ibis._.user_id))
+        self._chosen = shop.engine.rows(user_segment="int64")
+
+    def of_people(self, users: ir.Table) -> ir.Table:
+        """The table of users, or one with its columns, with their ``user_segment``."""
+        texts = {name: _text(users, name) for name in self._held.columns if name in COLUMNS}
+        if not texts:
+            return users.mutate(user_segment=ibis.literal(1, "int64"))
+        keys = [name for name in users.columns if name in ("user_id", "user_key")]
+        return users.select(*keys, **texts).join(self._held, list(texts)).select(*keys, "user_segment")
+
+    def numbered(self, table: ir.Table) -> ir.Table:
+        """Rows of users with their ``user_segment``; 0 where ``users`` does not tell of the user."""
+        members = self.members.view()
+        joined = table.left_join(members, table.user_id == members.member_id)
+        return joined.mutate(user_segment=joined.user_segment.fill_null(0)).drop("member_id")
+
+    def hold(self, name: str, table: ir.Table) -> ir.Table:
+        """Compute a table with ``user_segment`` once; null, for users of whom ``users`` does not tell, becomes 0."""
+        return self._shop.hold(name, table.mutate(user_segment=table.user_segment.fill_null(0)))
+
+    def counted(self, table: ir.Table, *amounts: str, apart: Sequence[str] = ()) -> pd.DataFrame:
+        """How many rows are of which segment (row_count), what amounts add up to, and ``apart`` from each other."""
+        sums = {name: table[name].sum() for name in amounts}
+        by_user = self.numbered(table.group_by(["user_id", *apart]).aggregate(row_count=table.count(), **sums))
+        added = {name: by_user[name].sum().cast("float64") for name in ("row_count", *amounts)}
+        return self._shop.collect(by_user.group_by(["user_segment", *apart]).aggregate(**added))
+
+    def choose(self, asked: Mapping[str, list[str]]) -> pd.Index:
+        """Choose users, and give their segments: those of ``users`` with these values, or everybody; errors as of ``only``."""
+        found = self.values
+        if asked:
+            check_conditions(self._shop, asked, found)
+        for column, values in asked.items():
+            found = found[found[column].isin(values)]
+        numbers = found["user_segment"].tolist() + ([] if asked else [0])
+        self._chosen.put(user_segment=numbers)
+        return pd.Index(numbers)
+
+    def of(self, held: ir.Table) -> ir.Table:
+        """The rows of the users chosen; written once, it holds for whoever is chosen later (``Engine.prepared``)."""
+        return held.semi_join(self._chosen.table, "user_segment")
+
+    def summed(self, held: ir.Table, by: Sequence[str]) -> ir.Table:
+        """The sums of the users chosen by fewer columns; of a number named ``..._largest`` the largest."""
+        table = self.of(held)
+        names = [name for name, type_ in held.schema().items() if type_.is_numeric() and name not in (*by, *_KEYS)]
+        wide = {name: table[name].cast("float64") for name in names}  # sums of whole numbers reach pandas as objects
+        return table.group_by(list(by)).aggregate(
+            **{name: one.max() if name.endswith("_largest") else one.sum() for name, one in wide.items()}
+        )
 
 
 def _text(table: ir.Table, column: str) -> ir.StringValue:

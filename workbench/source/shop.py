@@ -2,8 +2,8 @@
 
 import json
 import os
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as MappingOf
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -19,8 +19,9 @@ from workbench.errors import SourceError, TableError
 from workbench.language import Language, say
 from workbench.period import DAY_MS, Period, local_date, make_period
 from workbench.source.checks import TIMES, check_tables
-from workbench.source.engine import Engine, connect, fingerprint
+from workbench.source.engine import Engine, connect, without_password
 from workbench.source.faults import Fault, refuse
+from workbench.source.fingerprint import fingerprint_of_files, fingerprint_of_tables
 from workbench.source.mapping import SHOP_FILE, Mapping, load_mapping
 from workbench.source.restriction import only_words, restrict
 from workbench.source.standardise import RAW, Standardised, id_types, ms_name, standardise
@@ -50,6 +51,9 @@ class Shop:
         False if the source cannot tell people apart; counts of people are then null.
     folder
         The folder of files that was opened; None for databases.
+    source, mapping
+        Path or URL of the data and path of their mapping, as ``open_shop`` was given them, so that they can be opened again:
+        without passwords, and "" where none was given. They name places of this machine and are not for reports.
     only_users
         Conditions of ``only`` in words; empty where all users are in.
     only_count
@@ -66,6 +70,8 @@ class Shop:
     engine: Engine = field(repr=False)
     reach: MappingOf[str, MappingOf[str, int]] = field(repr=False)
     folder: Path | None = field(default=None, repr=False)
+    source: str = field(default="", repr=False)
+    mapping: str = field(default="", repr=False)
     only_users: tuple[str, ...] = ()
     only_count: tuple[int, int] = (0, 0)
     without_spend: bool = False
@@ -141,6 +147,10 @@ class Shop:
     def hold(self, name: str, expression: ir.Table) -> ir.Table:
         """Compute a lazy table once, for several questions; it stays in the engine, and a later one of that name replaces it."""
         return self.engine.held(name, expression)
+
+    def prepared(self, make: Callable[[], ir.Table]) -> Callable[[], pd.DataFrame]:
+        """A question that is asked again and again; see ``Engine.prepared``."""
+        return self.engine.prepared(make)
 
     def keyed(self, table: ir.Table) -> ir.Table:
         """A table of users with ``user_key``, by which users are told apart fast; see ``Engine.keyed``."""
@@ -227,8 +237,11 @@ class Shop:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the data: bytes of files; for databases names, columns and row counts."""
-        return fingerprint(self.engine, {name: found["row_count"] for name, found in self.reach.items()})
+        """Hash of the data: bytes of files; for databases names, columns, row counts, first and last times."""
+        place = Path(self.source.removeprefix("chdb://")).expanduser()
+        if self.source and place.exists():
+            return fingerprint_of_files(place, Path(self.mapping) if self.mapping else None)
+        return fingerprint_of_tables(self.engine.tables, self.reach)
 
 
 def open_shop(source: str | Path | None = None, mapping: str | Path | None = None) -> Shop:
@@ -294,6 +307,8 @@ def read_shop(source: str | Path, mapping: str | Path | None, *, with_keys: bool
         engine=engine,
         reach=MappingProxyType(reach),
         folder=folder if folder.is_dir() else None,
+        source=without_password(str(source)),
+        mapping=str(mapping or ""),
     )
     return shop, faults
 

@@ -404,8 +404,8 @@ def _fit_component(
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = _class_mean(clicks / expected, weight, content_class)
         appeal = clicks / expected / mean
-    draws = np.vstack([deleted.appeal, np.zeros((single.sum(), deleted.appeal.shape[1]))])
-    found = _jackknife(appeal, draws / _class_mean(draws, weight, content_class), deleted.used, confidence_level)
+        draws = np.vstack([deleted.appeal, np.zeros((single.sum(), deleted.appeal.shape[1]))])
+        found = _jackknife(appeal, draws / _class_mean(draws, weight, content_class), deleted.used, confidence_level)
     comparable = (np.bincount(content_class) > 1)[content_class]
     pairs = np.unique(content_class[content] * len(slot_codes) + slot) // len(slot_codes)
     in_places = (np.bincount(pairs) > 1)[content_class]

@@ -96,7 +96,8 @@ def quadrant_picture(analysis: Analysis) -> alt.LayerChart | None:
     if not groups["user_count"].sum():
         return None
     side = {"low": 0.5, "high": 1.5}
-    drawn = groups.assign(
+    # Each layer writes its rows anew: columns that none reads would cost more than all the rest.
+    drawn = groups[["quadrant", "name", "user_count", "x_mean", "y_mean"]].assign(
         x=[side[one.split("_")[0]] for one in groups["quadrant"]],
         y=[side[one.split("_")[1]] for one in groups["quadrant"]],
         share=[say(lang, "{} of users", "用户 {}").format(format_rate(one, 0)) for one in groups["user_share"]],
@@ -120,19 +121,20 @@ def quadrant_picture(analysis: Analysis) -> alt.LayerChart | None:
         alt.Tooltip("x_mean:Q", title=_axis_title(analysis, "x"), format=",.1f"),
         alt.Tooltip("y_mean:Q", title=_axis_title(analysis, "y"), format=",.1f"),
     ]
-    corner = {"x2": "right:Q", "y2": "top:Q"}
+    # Channels by name: of a plain text Altair looks for the right one, which takes as long as to answer.
+    corners = [alt.X("left:Q"), alt.Y("low:Q"), alt.X2("right:Q"), alt.Y2("top:Q")]
     cells = (
         alt.Chart(
             drawn.assign(left=drawn["x"] - 0.5, right=drawn["x"] + 0.5, low=drawn["y"] - 0.5, top=drawn["y"] + 0.5)
         )
         .mark_rect(opacity=0.12)
-        .encode(x="left:Q", y="low:Q", **corner, color=_group_colour("quadrant"), tooltip=tips)
+        .encode(*corners, color=_group_colour("quadrant"), tooltip=tips)
     )
     middle = alt.Chart(pd.DataFrame({"line": [1]}))
     layers = [
         cells,
-        middle.mark_rule(strokeWidth=1.5).encode(x="line:Q"),
-        middle.mark_rule(strokeWidth=1.5).encode(y="line:Q"),
+        middle.mark_rule(strokeWidth=1.5).encode(alt.X("line:Q")),
+        middle.mark_rule(strokeWidth=1.5).encode(alt.Y("line:Q")),
         base.mark_point(filled=True, opacity=0.9, strokeWidth=0).encode(
             xOffset=alt.value(-44),
             yOffset=alt.value(below),
@@ -146,9 +148,9 @@ def quadrant_picture(analysis: Analysis) -> alt.LayerChart | None:
         ),
         base.mark_text(
             dy=above, fontWeight="bold", lineBreak="\n", lineHeight=12, limit=alt.ExprRef("width / 2 - 4")
-        ).encode(text="lines:N"),
-        base.mark_text(dx=-20, dy=below - 8 * has_money, align="left").encode(text="share:N"),
-        *([base.mark_text(dx=-20, dy=below + 7, align="left").encode(text="money:N")] if has_money else []),
+        ).encode(alt.Text("lines:N")),
+        base.mark_text(dx=-20, dy=below - 8 * has_money, align="left").encode(alt.Text("share:N")),
+        *([base.mark_text(dx=-20, dy=below + 7, align="left").encode(alt.Text("money:N"))] if has_money else []),
     ]
     return alt.LayerChart(layer=layers).properties(
         width="container", height=150, title=alt.Title(wrap(groups_title(analysis, groups)), anchor="start")

@@ -1,18 +1,23 @@
 """The groups of any users within a blink: what each did in each window is held once, with what users are chosen by."""
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
-import ibis
 import ibis.expr.types as ir
 import pandas as pd
 
-from workbench.contract import UNKNOWN
 from workbench.language import Language
-from workbench.metrics.user_states import Line, UserStates, bucket_sums, move_sums, value_range
-from workbench.source.restriction import COLUMNS, check_conditions, conditions, is_chosen, user_counts
+from workbench.metrics.user_states import (
+    Line,
+    UserStates,
+    bucket_sums,
+    is_member,
+    move_sums,
+    ordered_values,
+    value_range,
+)
+from workbench.source.restriction import Segments, conditions
 from workbench.source.shop import Shop
 from workbench.user.migration import moves_of
 from workbench.user.quadrants import (
@@ -26,7 +31,6 @@ from workbench.user.quadrants import (
 )
 
 Answer = Callable[..., dict[str, pd.DataFrame]]
-_NUMBERS = itertools.count(1)
 
 
 def live_tables(shop: Shop, parameters: Mapping[str, object]) -> Answer:
@@ -48,7 +52,7 @@ def live_tables(shop: Shop, parameters: Mapping[str, object]) -> Answer:
     Notes
     -----
     The questions over all periods are long, and to write them for the engine takes longer than to answer them. They are
-    written once, over a view that holds the users chosen and their thresholds.
+    written once, over rows that tell the users chosen and their thresholds.
     """
     names = set(QuadrantRules.__dataclass_fields__)
     given: dict[str, Any] = {name: value for name, value in parameters.items() if name in names}
@@ -58,22 +62,15 @@ def live_tables(shop: Shop, parameters: Mapping[str, object]) -> Answer:
     period = shop.period(
         parameters.get("start_date"), parameters.get("end_date"), str(parameters.get("timezone", "UTC"))
     )
-    held, counts = hold_users(shop, period, rules), None
-    every = held.users
-    if shop.has("users"):
-        people = held.tables["users"]
-        texts = {name: people[name].cast("string").fill_null(UNKNOWN) for name in COLUMNS if shop.has("users", name)}
-        every = every.left_join(people.select("user_key", **texts), "user_key").drop("user_key_right")
-        counts = user_counts(shop)
-    every = shop.hold("live_user_windows", every)
-    asked = _Asked(shop, held, rules, every)
+    held = hold_users(shop, period, rules)
+    segments = Segments(shop) if shop.has("users") else None
+    asked = _Asked(shop, held, rules, segments)
 
     def answer(only_users: Sequence[str], wanted: Sequence[str] = GROUP_TABLES) -> dict[str, pd.DataFrame]:
-        chosen, users = conditions(shop, only_users), every
-        if chosen and counts is not None:
-            check_conditions(shop, chosen, counts)
-            users = every.filter(every.is_told, *is_chosen(every, chosen))
-        x, y, _unknown, _one_sided = find_lines(shop, users, held, rules, asked.ranges(users))
+        chosen = conditions(shop, only_users)
+        if segments is not None:
+            segments.choose(chosen)
+        x, y, _unknown, _one_sided = find_lines(shop, held, rules, asked.ranges, asked.values_at)
         moves, buckets = asked.sums(x, y)
         named = names_of(rules, x, y, lang)
         tables = group_tables(
@@ -87,40 +84,52 @@ def live_tables(shop: Shop, parameters: Mapping[str, object]) -> Answer:
 
 
 class _Asked:
-    """The long questions, written once; each answer puts other users and thresholds behind them."""
+    """The long questions, written once; each answer puts other users, places and thresholds behind them."""
 
-    def __init__(self, shop: Shop, held: HeldUsers, rules: QuadrantRules, every: ir.Table) -> None:
-        self._shop, self._name = shop, f"live_users_{next(_NUMBERS)}"
+    def __init__(self, shop: Shop, held: HeldUsers, rules: QuadrantRules, segments: Segments | None) -> None:
+        engine, every = shop.engine, held.users
+        if segments is not None:
+            people = segments.of_people(held.tables["users"]).select("user_key", "user_segment")
+            every = every.left_join(people, "user_key").drop("user_key_right")
+            every = shop.hold("live_user_windows", every.mutate(user_segment=every.user_segment.fill_null(0)))
         metrics, only = (rules.x_metric, rules.y_metric), not rules.include_users_without_orders
-        view = self._chosen(every).cross_join(self._lines(0.0, 0.0))
-        x, y = (Line(metric, 0.0, rules.hysteresis) for metric in metrics)
-        states = UserStates(view, held.periods, x, y, with_buyers_only=only, thresholds=("x_line", "y_line"))
-        codes = {f"code_{k}": code for k, code in enumerate(states.codes())}
-        coded, self._code = shop.engine.holding(self._name, view.mutate(**codes).drop(*_unread(view)))
-        states = replace(states, users=coded, is_coded=True)
-        ranges = value_range(view, metrics, held.periods, held.reference, with_buyers_only=only)
-        self._ranges, self._moves = shop.engine.prepared(ranges), shop.engine.prepared(move_sums(states))
-        self._buckets = shop.engine.prepared(bucket_sums(states)) if shop.has_money else None
+        self._lines = engine.rows(x_line="float64", y_line="float64")
+        self._places = engine.rows(low="int64", high="int64")
 
-    def _chosen(self, users: ir.Table) -> ir.Table:
-        return self._shop.engine.named(self._name, users)
+        def users() -> ir.Table:
+            return every if segments is None else segments.of(every)
 
-    def _lines(self, x: float, y: float) -> ir.Table:
-        row = ibis.literal(x, "float64").name("x_line").as_table().mutate(y_line=ibis.literal(y, "float64"))
-        return self._shop.engine.named(f"{self._name}_lines", row)
+        def states(of: ir.Table, **more: Any) -> UserStates:
+            x, y = (Line(metric, 0.0, rules.hysteresis) for metric in metrics)
+            return UserStates(of, held.periods, x, y, with_buyers_only=only, **more)
 
-    def ranges(self, users: ir.Table) -> pd.DataFrame:
-        """From ``value_range``."""
-        self._chosen(users)
-        return self._ranges()
+        def coded() -> ir.Table:
+            known = states(users().cross_join(self._lines.table), thresholds=("x_line", "y_line"))
+            return known.coded(lambda part, table: engine.named(f"live_users_{part}", table)).users
+
+        kept, self._code = engine.holding("live_users", coded)
+
+        def values(metric: str) -> ir.Table:
+            some, at = users(), self._places.table
+            inside = is_member(some, metrics, held.reference, with_buyers_only=only)
+            places = [at.low.as_scalar(), at.high.as_scalar()]
+            return ordered_values(some, metric, inside, held.periods, held.reference, places)
+
+        self.ranges = engine.prepared(
+            lambda: value_range(users(), metrics, held.periods, held.reference, with_buyers_only=only)
+        )
+        self._values = {one: engine.prepared(partial(values, one)) for one in metrics}
+        self._moves = engine.prepared(lambda: move_sums(states(kept(), is_coded=True)))
+        self._buckets = engine.prepared(lambda: bucket_sums(states(kept(), is_coded=True))) if shop.has_money else None
+
+    def values_at(self, metric: str, places: Sequence[int]) -> pd.DataFrame:
+        """From ``ordered_values``, of the users chosen."""
+        low, high = places
+        self._places.put(low=[low], high=[high])
+        return self._values[metric]()
 
     def sums(self, x: Line, y: Line) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-        """From ``move_sums`` and, where there is money, ``bucket_sums``, of the users whose ranges were asked last."""
-        self._lines(x.threshold, y.threshold)
+        """From ``move_sums`` and, where there is money, ``bucket_sums``, of the users chosen."""
+        self._lines.put(x_line=[x.threshold], y_line=[y.threshold])
         self._code()
         return self._moves(), self._buckets() if self._buckets is not None else None
-
-
-def _unread(users: ir.Table) -> list[str]:
-    """Columns that no question reads once users have their quadrants."""
-    return [name for name in (*COLUMNS, "is_told") if name in users.columns]

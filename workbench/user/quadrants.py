@@ -1,7 +1,8 @@
 """Users in four groups by two metrics, with lines that stay where they are, and who moves between the groups."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, get_args
 
 import ibis
@@ -189,7 +190,7 @@ def read_quadrants(
         If nobody is in the reference period.
     """
     held = hold_users(shop, period, rules)
-    x, y, unknown, one_sided = find_lines(shop, held.users, held, rules)
+    x, y, unknown, one_sided = find_lines(shop, held, rules)
     states = UserStates(held.users, held.periods, x, y, with_buyers_only=not rules.include_users_without_orders)
     moves = moves_of(shop.collect(move_sums(states)), len(held.periods))
     buckets = shop.collect(bucket_sums(states)) if shop.has_money else None
@@ -405,17 +406,28 @@ def _axes(threshold: Threshold) -> tuple[str | float, str | float]:
 
 
 def find_lines(
-    shop: Shop, users: ir.Table, held: HeldUsers, rules: QuadrantRules, ranges: pd.DataFrame | None = None
+    shop: Shop,
+    held: HeldUsers,
+    rules: QuadrantRules,
+    ranges: Callable[[], pd.DataFrame] | None = None,
+    values_at: Callable[[str, Sequence[int]], pd.DataFrame] | None = None,
 ) -> tuple[Line, Line, int, tuple[str, ...]]:
     """Where the axes are cut, how many users an empty column leaves out, and axes of which one side is empty.
 
-    ``users`` are those of ``held`` or some of them; ``ranges`` are their values if they were counted already.
+    Without ``ranges`` (what ``value_range`` gives) and ``values_at`` (what ``ordered_values`` gives at places of a metric)
+    this is about all users of ``held``, else about those of whom the two tell.
     """
     metrics, periods, reference = (rules.x_metric, rules.y_metric), held.periods, held.reference
     only = not rules.include_users_without_orders
-    if ranges is None:
-        ranges = shop.collect(value_range(users, metrics, periods, reference, with_buyers_only=only))
-    found = ranges.iloc[0]
+    inside = is_member(held.users, metrics, reference, with_buyers_only=only)
+    if ranges is None or values_at is None:
+        every = value_range(held.users, metrics, periods, reference, with_buyers_only=only)
+        ranges = partial(shop.collect, every)
+
+        def values_at(metric: str, places: Sequence[int]) -> pd.DataFrame:
+            return shop.collect(ordered_values(held.users, metric, inside, periods, reference, places))
+
+    found = ranges().iloc[0]
     count = int(found["user_count"])
     where = f"the reference period that ends before {day_of(periods.ends[reference])}"
     if not count:
@@ -423,7 +435,6 @@ def find_lines(
             f"{shop.name}: no user {'with a paid order' if only else 'with activity'} is in {where} (window of "
             f"{periods.window_days} days). Name another reference_end or a longer window."
         )
-    inside = is_member(users, metrics, reference, with_buyers_only=only)
     lines, one_sided = [], []
     for i, (axis, metric, rule) in enumerate(zip("xy", metrics, _axes(rules.threshold))):
         least, most = float(found[f"least_{i}"]), float(found[f"most_{i}"])
@@ -439,7 +450,7 @@ def find_lines(
             share = 0.5 if rule == "median" else float(rule.removeprefix("q:"))
             position = share * (count - 1)
             places = [int(np.floor(position)), int(np.ceil(position))]
-            low, high = shop.collect(ordered_values(users, metric, inside, periods, reference, places)).iloc[0]
+            low, high = values_at(metric, places).iloc[0]
             threshold = low + (high - low) * (position - places[0])
         else:
             threshold = rule

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from workbench.analysis import Analysis
+from workbench.analysis import Analysis, remembers
 from workbench.errors import ParameterError
 from workbench.language import Language
 from workbench.parameters import local_path
@@ -40,6 +40,7 @@ _WITHOUT = {
 """First column of the tables that are empty where the source or the parameters do not give them."""
 
 
+@remembers
 def segment_users(
     shop: Shop,
     *,
