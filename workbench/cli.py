@@ -1,6 +1,8 @@
 """The commands of the workbench. Heavy imports happen inside them, so that ``--help`` answers at once."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,6 +25,10 @@ Out = Annotated[Path, typer.Option(help="Folder that gets the results.")]
 FailOnAlarm = Annotated[
     bool, typer.Option("--fail-on-alarm", help="Exit with 3 if all is done and an alarm of the newest days rings.")
 ]
+AsOf = Annotated[
+    str | None, typer.Option("--as-of", metavar="DAY", help="The day from which last_week is told, such as 2026-11-23.")
+]
+Pdf = Annotated[bool, typer.Option("--pdf", help="Print each report to report.pdf too (needs Chromium).")]
 Lang = Annotated[Language | None, typer.Option(help="Language of the answer.", show_default="en")]
 
 
@@ -71,19 +77,30 @@ def run(
     ] = None,
     mapping: Mapping = None,
     lang: Lang = None,
+    as_of: AsOf = None,
+    pdf: Pdf = False,
     fail_on_alarm: FailOnAlarm = False,
 ) -> None:
     """Run one notebook on one source and write its report."""
 
     def answer() -> int:
+        from workbench.report.folder import locked
         from workbench.report.progress import Progress
-        from workbench.report.run import prepare_run, start_run
+        from workbench.report.request import prepare_run
+        from workbench.report.run import start_run
 
         request = prepare_run(
-            notebook, source, parameters=_parameters(parameter, parameter_file), mapping=mapping, lang=lang
+            notebook,
+            source,
+            parameters=_parameters(parameter, parameter_file),
+            mapping=mapping,
+            lang=lang,
+            as_of=_day(as_of),
         )
-        with Progress([request]) as progress:
-            result = start_run(request, out, lambda done, total: progress.cell(request, done, total))
+        if pdf:
+            _need_browser()
+        with locked(out, alone=False), Progress([request]) as progress:
+            result = start_run(request, out, lambda done, total: progress.cell(request, done, total), pdf=pdf)
             progress.done(result)
         if result.status == "done":
             typer.echo(result.report.absolute())
@@ -97,18 +114,37 @@ def batch(
     plan: Annotated[Path, typer.Argument(help="YAML file with the runs.")],
     out: Out,
     jobs: Annotated[int, typer.Option(help="How many runs at a time.", min=1)] = 2,
+    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Do this run alone; may be repeated.")] = None,
+    as_of: AsOf = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the plan, tell its runs, start nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Do anew what has not changed too.")] = False,
+    retries: Annotated[int, typer.Option(help="How often a failed run is tried again.", min=0)] = 0,
+    timeout: Annotated[float | None, typer.Option(help="Minutes that a run may take.", min=0.01)] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="A plan of very many runs is meant.")] = False,
+    pdf: Pdf = False,
+    bundle: Annotated[Path | None, typer.Option(help="Zip file for mailing: the index and the reports.")] = None,
     fail_on_alarm: FailOnAlarm = False,
 ) -> None:
-    """Run a plan and write an index page that leads to its reports."""
+    """Run a plan and write an index page that leads to its reports; what has not changed is kept."""
 
     def answer() -> int:
-        from workbench.report.batch import run_batch
+        from workbench.report.batch import Options, check_only, run_batch, what_would_run
+        from workbench.report.bundle import write_bundle
         from workbench.report.plan import load_plan
-        from workbench.report.progress import Progress
+        from workbench.report.progress import Progress, run_lines
 
-        requests, lang = load_plan(plan)
-        with Progress(requests) as progress:
-            results = run_batch(requests, out, lang=lang, jobs=jobs, on_cell=progress.cell, on_done=progress.done)
+        requests, lang = load_plan(plan, as_of=_day(as_of), allow_many=yes)
+        seconds = timeout * 60 if timeout else None
+        options = Options(jobs, check_only(only or (), requests), force, retries, seconds, pdf)
+        if pdf:
+            _need_browser()
+        if dry_run:
+            typer.echo("\n".join(run_lines(what_would_run(requests, out, options))))
+            return DONE
+        with Progress(requests, out, options) as progress:
+            results = run_batch(requests, out, lang=lang, options=options, on_cell=progress.cell, on_done=progress.done)
+        if bundle is not None:
+            write_bundle(requests, out, bundle)
         typer.echo((out / "index.html").absolute())
         if any(result.status != "done" for result in results):
             return FAILED
@@ -158,9 +194,10 @@ def lab(
     def start() -> int:
         import subprocess
 
-        from workbench.explore.lab import lab_command
+        from workbench.explore.lab import lab_command, lab_environment
 
-        return subprocess.run(lab_command(lang or "en", out and out.absolute()), check=False).returncode
+        command = lab_command(lang or "en", out and out.absolute())
+        return subprocess.run(command, env=lab_environment(), check=False).returncode
 
     _leave(start)
 
@@ -174,6 +211,7 @@ def _leave(command: Callable[[], int]) -> None:
     """Leave with the exit code of a command; an error that a user can mend is one message, no traceback."""
     from workbench.errors import EstimationError, ParameterError, SourceError, TableError
 
+    _end_as_by_hand()
     try:
         code = command()
     except (ParameterError, SourceError, TableError) as error:
@@ -190,6 +228,29 @@ def _leave(command: Callable[[], int]) -> None:
         typer.echo(f"files: {error.strerror or error}{where}. Check the path and that you may write there.", err=True)
         code = REFUSED
     raise typer.Exit(code)
+
+
+def _day(text: str | None) -> date | None:
+    from workbench.period import parse_date
+
+    return parse_date(text, "--as-of")
+
+
+def _need_browser() -> None:
+    from workbench.report.pdf import find_browser
+
+    find_browser()
+
+
+def _end_as_by_hand() -> None:
+    """Let what ends a service (SIGTERM) leave the folder in order, as Ctrl-C does."""
+    import signal
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with suppress(ValueError):  # not in the main thread: a test
+        signal.signal(signal.SIGTERM, interrupt)
 
 
 def _parameters(pairs: list[str] | None, file: Path | None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Days of a shop: instants are UTC milliseconds, days are calendar days in the shop's time zone."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -131,6 +132,98 @@ def parse_date(value: object, name: str) -> date | None:
         raise ParameterError(
             f'{name}: "{value}" is not a day. Write it as 2026-03-01, or null for all the data.'
         ) from None
+
+
+SPANS = (
+    "yesterday",
+    "last_week",
+    "last_month",
+    "last_quarter",
+    "last_year",
+    "last_28_days",
+    "2026-W46",
+    "2026-11",
+    "2026-Q3",
+    "2026",
+)
+"""Spans as one writes them; any number of days, week, month, quarter and year will do."""
+_DAYS = re.compile(r"last_([1-9]\d{0,3})_days")
+_WEEK = re.compile(r"(\d{4})-W(\d{2})")
+_QUARTER = re.compile(r"(\d{4})-Q([1-4])")
+_MONTH = re.compile(r"(\d{4})-(\d{2})")
+_YEAR = re.compile(r"\d{4}")
+
+
+def today(timezone: str) -> date:
+    """The local day that it is now."""
+    return datetime.now(UTC).astimezone(zone(timezone)).date()
+
+
+def parse_span(text: object, name: str, as_of: date) -> tuple[date, date]:
+    """First day of a span, and the day after its last one.
+
+    Parameters
+    ----------
+    text
+        ``yesterday``, ``last_week`` (Monday to Sunday), ``last_month``, ``last_quarter``, ``last_year``, ``last_28_days`` (whole
+        days up to yesterday), an ISO week ``2026-W46``, a month ``2026-11``, a quarter ``2026-Q3`` or a year ``2026``.
+    name
+        Of the parameter, for the message.
+    as_of
+        The local day from which ``last`` is told; that day itself is in none of them.
+
+    Raises
+    ------
+    ParameterError
+        If it is no span.
+
+    Examples
+    --------
+    >>> [str(day) for day in parse_span("last_week", "period", date(2026, 11, 23))]
+    ['2026-11-16', '2026-11-23']
+    """
+    span = _span(str(text), as_of)
+    if span is None:
+        hint = nearest(str(text), [one for one in SPANS if one[0].isalpha()], ".")
+        raise ParameterError(f'{name}: "{text}" is not a span of days{hint} Write one such as {", ".join(SPANS)}.')
+    return span
+
+
+def _span(text: str, as_of: date) -> tuple[date, date] | None:
+    month, quarter = as_of.replace(day=1), as_of.replace(month=(as_of.month - 1) // 3 * 3 + 1, day=1)
+    monday, year = as_of - timedelta(days=as_of.weekday()), as_of.replace(month=1, day=1)
+    ends = {
+        "yesterday": (as_of - timedelta(days=1), as_of),
+        "last_week": (monday - timedelta(days=7), monday),
+        "last_month": (_months_on(month, -1), month),
+        "last_quarter": (_months_on(quarter, -3), quarter),
+        "last_year": (_months_on(year, -12), year),
+    }
+    if text in ends:
+        return ends[text]
+    try:
+        if found := _DAYS.fullmatch(text):
+            return as_of - timedelta(days=int(found[1])), as_of
+        if found := _WEEK.fullmatch(text):
+            first = date.fromisocalendar(int(found[1]), int(found[2]), 1)
+            return first, first + timedelta(days=7)
+        if found := _QUARTER.fullmatch(text):
+            first = date(int(found[1]), int(found[2]) * 3 - 2, 1)
+            return first, _months_on(first, 3)
+        if found := _MONTH.fullmatch(text):
+            first = date(int(found[1]), int(found[2]), 1)
+            return first, _months_on(first, 1)
+        if _YEAR.fullmatch(text):
+            return date(int(text), 1, 1), date(int(text) + 1, 1, 1)
+    except (ValueError, OverflowError):  # a week 60, a month 13, a year 0
+        return None
+    return None
+
+
+def _months_on(first: date, count: int) -> date:
+    """The first day of a month some months later."""
+    months = first.year * 12 + first.month - 1 + count
+    return date(months // 12, months % 12 + 1, 1)
 
 
 def make_period(

@@ -31,7 +31,7 @@ def test_a_run_that_rings_is_done_and_leaves_with_three(rang):
 def test_the_file_tells_each_alert_with_its_days_its_cell_and_what_was_usual(rang):
     told = json.loads((rang[0] / "fails" / "alerts.json").read_text())
     assert (told["rings"], told["is_judged"], told["lang"]) == (True, True, "en")
-    assert told["data"] == {"source": "spring_shop", "fingerprint": "f00d"}
+    assert told["data"]["source"] == "spring_shop"
     assert told["period"]["last_date"] == "2026-03-31"
     assert told["alerts"][0] == {
         "name": "orders",

@@ -1,8 +1,11 @@
+import json
+from pathlib import Path
+
 import pytest
 from report_places import NOTEBOOKS
 
 from workbench.errors import ParameterError
-from workbench.report.plan import load_plan, read_yaml
+from workbench.report.plan import load_plan, plan_schema, read_yaml
 
 DEMO, FAILS = NOTEBOOKS / "demo.ipynb", NOTEBOOKS / "fails.ipynb"
 
@@ -79,3 +82,91 @@ def test_days_in_yaml_stay_text():
     assert read_yaml("{a: 2026-03-01, b: [1, 2], c: null, d: 2026-03-01 10:00:00}", "x") == {
         "a": "2026-03-01", "b": [1, 2], "c": None, "d": "2026-03-01 10:00:00",
     }  # fmt: skip
+
+
+def test_a_matrix_becomes_runs_and_defaults_reach_them(tmp_path):
+    requests, _ = load(
+        tmp_path,
+        "defaults: {source: here, period: 2026-W46}\n"
+        "runs:\n- name: 'a-{days}-{lang}'\n  notebook: DEMO\n  matrix: {days: [24, 48], lang: [en, zh]}\n"
+        "  parameters: {lookback_hours: '{days}'}\n",
+    )
+    assert [one.name for one in requests] == ["a-24-en", "a-24-zh", "a-48-en", "a-48-zh"]
+    assert [one.parameters["lookback_hours"] for one in requests] == [24, 24, 48, 48]
+    assert {one.parameters["start_date"] for one in requests} == {"2026-11-09"}
+    assert [one.lang for one in requests] == ["en", "zh"] * 2
+
+
+def test_a_run_s_own_days_hold_against_the_period_of_the_defaults(tmp_path):
+    requests, _ = load(
+        tmp_path,
+        "defaults: {source: here, period: 2026-W46, parameters: {lookback_hours: 24}}\nruns:\n"
+        "- {name: a, notebook: DEMO, parameters: {start_date: 2026-01-01}}\n- {name: b, notebook: DEMO, period: 2026}\n",
+    )
+    assert [one.parameters["start_date"] for one in requests] == ["2026-01-01", "2026-01-01"]
+    assert [one.parameters["end_date"] for one in requests] == [None, "2027-01-01"]
+
+
+def test_reports_on_the_same_days_and_users_lead_to_each_other(tmp_path):
+    requests, _ = load(
+        tmp_path,
+        "defaults: {source: here, period: 2026-W46}\nruns:\n- {name: a, notebook: DEMO}\n- {name: b, notebook: DEMO}\n"
+        "- {name: c, notebook: DEMO, period: 2026-W45}\n- {name: d, notebook: DEMO, lang: zh}\n",
+    )
+    assert [[name for name, _ in one.related] for one in requests] == [["b"], ["a"], [], []]
+
+
+def test_each_fault_names_its_line(tmp_path):
+    with pytest.raises(ParameterError) as caught:
+        load(
+            tmp_path,
+            "defaults:\n  source: x\n  parameters:\n    lookback_hour: 1\n"
+            "runs:\n  - name: a\n    notebook: DEMO\n    parameters:\n      windows: 7\n      lookback_hour: 2\n"
+            "  - {name: b, notebook: nope}\n",
+        )
+    rows = str(caught.value).splitlines()[1:]
+    assert [row.split(":")[0] for row in rows] == ["line 4", "line 10", "line 11"]
+
+
+def test_the_same_fault_of_a_matrix_is_told_once(tmp_path):
+    with pytest.raises(ParameterError) as caught:
+        load(
+            tmp_path,
+            "runs:\n- {name: 'a-{lang}', notebook: DEMO, source: x, matrix: {lang: [en, zh]},\n"
+            "   parameters: {lookback_hour: 1}}\n",
+        )
+    assert "1 fault;" in str(caught.value)
+    assert "line 3: a-en and 1 more: demo: There is no parameter" in str(caught.value)
+
+
+def test_thousands_of_runs_are_asked_for_twice(tmp_path):
+    text = (
+        "runs: [{name: 'a-{one}-{two}', notebook: DEMO, source: x, matrix: "
+        f"{{one: {list(range(40))}, two: {list(range(30))}}}}}]\n"
+    )
+    with pytest.raises(ParameterError, match=r"this plan has 1,200 runs; nothing was started.*--yes"):
+        load(tmp_path, text)
+
+
+def test_the_schema_for_editors_is_that_of_the_plan():
+    path = Path(__file__).parents[2] / "docs" / "plan.schema.json"
+    assert json.loads(path.read_text()) == plan_schema(), "run: python -m workbench.report.plan > docs/plan.schema.json"
+
+
+@pytest.mark.parametrize(
+    ("plan", "is_valid"),
+    [
+        ({"runs": [{"name": "a", "notebook": "slot_attribution"}]}, True),
+        (
+            {"runs": [{"name": "{lang}", "matrix": {"lang": ["en"], "notebook": ["a"]}}], "defaults": {"period": 2026}},
+            True,
+        ),
+        ({"runs": [{"name": "a", "notebok": "slot_attribution"}]}, False),
+        ({"runs": []}, False),
+        ({"runs": [{"name": "a", "lang": "fr"}]}, False),
+    ],
+)
+def test_an_editor_tells_good_plans_from_bad_ones(plan, is_valid):
+    import jsonschema
+
+    assert jsonschema.Draft202012Validator(plan_schema()).is_valid(plan) == is_valid

@@ -27,7 +27,8 @@ def test_the_manifest_tells_parameters_versions_and_times(english):
     assert manifest["notebook"] == manifest["name"] == "demo"
     assert manifest["parameters"]["start_date"] == "2026-01-01"
     assert manifest["parameters"]["windows"] == [7, 30]
-    assert (manifest["lang"], manifest["source"], manifest["data_fingerprint"]) == ("en", "spring_shop", "f00d")
+    assert (manifest["lang"], manifest["source"]) == ("en", "spring_shop")
+    assert re.fullmatch(r"[0-9a-f]{32}", manifest["data_fingerprint"])
     assert (manifest["status"], manifest["error"]) == ("done", None)
     assert {"python", "workbench", "pandas", "duckdb", "ibis-framework", "altair", "papermill"} == set(
         manifest["versions"]

@@ -3,6 +3,8 @@
 import logging
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +39,36 @@ class Failure:
     cell: int | None
 
 
+class Kernels:
+    """The kernels that run, so that all of them can be ended at once.
+
+    Attributes
+    ----------
+    is_stopped
+        Whether they were ended; then nothing new is to be started.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._managers: list[Any] = []
+        self.is_stopped = False
+
+    def add(self, manager: Any) -> None:
+        """Take note of a kernel that is about to start."""
+        with self._lock:
+            self._managers.append(manager)
+
+    def stop(self) -> None:
+        """End every kernel that runs now; asked again, those that were about to start."""
+        self.is_stopped = True
+        with self._lock:
+            managers = list(self._managers)
+        for manager in managers:
+            process = getattr(manager.provisioner, "process", None)
+            if process is not None and process.poll() is None:
+                process.kill()
+
+
 def execute(
     notebook: Path,
     output: Path,
@@ -44,8 +76,13 @@ def execute(
     environment: Mapping[str, str],
     log: Path,
     on_progress: OnProgress | None = None,
+    *,
+    seconds: float | None = None,
+    kernels: Kernels | None = None,
 ) -> Failure | None:
     """Run a notebook and save what it wrote, also if it fails.
+
+    ``seconds`` bounds the time of all cells together; ``kernels`` gets to know the kernel.
 
     The environment is the kernel's alone, so runs in threads do not see each other's. The kernel's own
     messages go to ``log``. Success and failure are told by exceptions: the notebook's metadata call a cell
@@ -58,6 +95,7 @@ def execute(
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it takes "str | None" for an unknown parameter
     _register()
+    deadline = time.monotonic() + seconds if seconds else None
     with log.open("wb") as errors:
         try:
             executed = papermill.execute_notebook(
@@ -74,13 +112,17 @@ def execute(
                 kernel_environment=_environment(environment),
                 kernel_folder=str(notebook.parent),
                 kernel_errors=errors,
+                kernel_deadline=deadline,
+                kernels=kernels or Kernels(),
                 on_cell_executed=_counter(notebook, on_progress),
             )
         except PapermillExecutionError as error:
             return _failure(error)
         except DeadKernelError:
             return Failure("The kernel died: out of memory, or ended from outside.", False, None)
-        except (CellTimeoutError, RuntimeError) as error:
+        except CellTimeoutError:
+            return Failure(f"It took longer than {seconds:g} s and was ended.", False, None)
+        except RuntimeError as error:
             return Failure(f"The kernel did not answer: {_first_line(str(error))}", False, None)
     return _ended_early(executed)
 
@@ -147,6 +189,7 @@ def _register() -> None:
     class OwnEngine(Engine):
         @classmethod
         def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
+            deadline = options["kernel_deadline"]
             client = PapermillNotebookClient(
                 nb_man,
                 kernel_manager_class=OwnKernelManager,
@@ -156,7 +199,9 @@ def _register() -> None:
                 startup_timeout=options["start_timeout"],
                 iopub_timeout=options["iopub_timeout"],
                 on_cell_executed=options["on_cell_executed"],
+                timeout_func=lambda _cell: None if deadline is None else max(1, round(deadline - time.monotonic())),
             )
+            options["kernels"].add(client.create_kernel_manager())
             start = {"env": options["kernel_environment"], "cwd": options["kernel_folder"]}
             return client.execute(**start, stdout=options["kernel_errors"], stderr=options["kernel_errors"])
 

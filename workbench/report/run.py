@@ -1,54 +1,32 @@
 """Run one notebook on one source: execute, make the page, write the folder."""
 
+import errno
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Any, Literal
 
 from workbench.errors import SourceError
 from workbench.language import Language
 from workbench.parameters import FOLDER
 from workbench.report import folder
-from workbench.report.kernel import Failure, OnProgress, execute
+from workbench.report.kernel import Failure, Kernels, OnProgress, execute
 from workbench.report.manifest import code_revision, read_json, versions, write_json
-from workbench.report.notebook import find_notebook, load_notebook, parameters_of, title_of
-from workbench.report.parameters import check_parameters
+from workbench.report.notebook import load_notebook
+from workbench.report.pdf import print_pdf
 from workbench.report.publish import ALERTS
+from workbench.report.request import Request, prepare_run
+from workbench.report.reuse import run_key, sizes
 from workbench.report.scrub import is_url, safe_name, scrub
+from workbench.source.fingerprint import KNOWN
 
 Status = Literal["done", "refused", "failed"]
+REPORT, PDF = "report.html", "report.pdf"
 EXIT_CODES: dict[Status, int] = {"done": 0, "failed": 1, "refused": 2}
-
-
-@dataclass(frozen=True)
-class Request:
-    """A run that has passed its checks and may start.
-
-    Attributes
-    ----------
-    name
-        Name of the run and of its folder.
-    notebook
-        Path of the notebook.
-    title
-        Its heading in the language of the run.
-    source, mapping
-        Path or URL of the data, and path of their mapping.
-    parameters
-        All parameters of the notebook, defaults filled in.
-    lang
-        Language of the report.
-    """
-
-    name: str
-    notebook: Path
-    title: str
-    source: str
-    mapping: str | None
-    parameters: Mapping[str, object]
-    lang: Language
 
 
 @dataclass(frozen=True)
@@ -71,6 +49,8 @@ class RunResult:
         How long it took.
     alerts
         Content of its ``alerts.json``; empty if the notebook watches nothing.
+    is_reused
+        Whether it was done before and nothing has changed since.
     """
 
     name: str
@@ -81,6 +61,12 @@ class RunResult:
     findings: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     alerts: Mapping[str, Any] = field(default_factory=dict)
+    is_reused: bool = False
+
+    @property
+    def word(self) -> str:
+        """Its status, or ``reused``."""
+        return "reused" if self.is_reused else self.status
 
     @property
     def rings(self) -> bool:
@@ -95,45 +81,7 @@ class RunResult:
     @property
     def report(self) -> Path:
         """Path of the report."""
-        return self.folder / "report.html"
-
-
-def prepare_run(
-    notebook: Path | str,
-    source: str | Path,
-    *,
-    parameters: Mapping[str, object],
-    mapping: str | Path | None = None,
-    lang: Language | None = None,
-    name: str | None = None,
-) -> Request:
-    """Check everything about a run that can be known before it starts.
-
-    The language is the one given, else the parameter ``lang``, else the notebook's default, else English.
-
-    Raises
-    ------
-    ParameterError
-        If the notebook, a parameter or the name is wrong.
-    """
-    path = find_notebook(notebook)
-    node = load_notebook(path)
-    name = path.stem if name is None else name
-    folder.check_run_name(name)
-    specs = parameters_of(node, path.stem)
-    has_lang = any(spec.name == "lang" for spec in specs)
-    given = {**parameters, **({"lang": lang} if lang and has_lang else {})}
-    values = check_parameters(specs, given, path.stem)
-    chosen: Language = "zh" if (values.get("lang") or lang) == "zh" else "en"
-    return Request(
-        name=name,
-        notebook=path,
-        title=title_of(node, chosen) or name,
-        source=str(source),
-        mapping=str(mapping) if mapping else None,
-        parameters=values,
-        lang=chosen,
-    )
+        return self.folder / REPORT
 
 
 def run_notebook(
@@ -158,36 +106,138 @@ def run_notebook(
     return start_run(request, out, on_progress)
 
 
-def start_run(request: Request, out: Path, on_progress: OnProgress | None = None) -> RunResult:
-    """Run what `prepare_run` has checked."""
-    started, out = datetime.now(UTC), out.absolute()
+@dataclass(frozen=True)
+class Limits:
+    """What a run may take.
+
+    Attributes
+    ----------
+    seconds
+        Of all its cells together; None for as long as it takes.
+    memory
+        What its engine may hold in memory, such as ``1.5GB``; "" for what the environment says.
+    """
+
+    seconds: float | None = None
+    memory: str = ""
+
+
+class Interrupted(Exception):  # noqa: N818 (it is no error)
+    """The run was ended because the whole is being ended; it left nothing behind."""
+
+
+def start_run(
+    request: Request,
+    out: Path,
+    on_progress: OnProgress | None = None,
+    *,
+    limits: Limits | None = None,
+    known_data: tuple[str, str] = ("", ""),
+    kernels: Kernels | None = None,
+    pdf: bool = False,
+) -> RunResult:
+    """Run what `prepare_run` has checked.
+
+    Parameters
+    ----------
+    request
+        The run.
+    out
+        Folder that gets the folder of the run.
+    on_progress
+        Called after each cell.
+    limits
+        What it may take.
+    known_data
+        Fingerprint of the data just before, and what its kernel is told of it (``source.fingerprint.KNOWN``). Only with it
+        can the run be reused later: data that change while it runs are told by the two.
+    kernels
+        Gets to know the kernel.
+    pdf
+        Whether the report is printed to ``report.pdf`` too.
+
+    Raises
+    ------
+    Interrupted
+        If the kernels were stopped; the folder of the run is as it was before.
+    """
+    started, clock, out = datetime.now(UTC), monotonic(), out.absolute()
+    limits, kernels = limits or Limits(), kernels or Kernels()
     temporary = folder.start_folder(out, request.name)
-    failure = _run_in(temporary, request, on_progress)
-    finished = datetime.now(UTC)
-    findings, alerts = read_json(temporary / "findings.json"), read_json(temporary / ALERTS)
-    manifest = _manifest(request, failure, findings, started, finished)
-    write_json(temporary / "manifest.json", manifest)
-    keep = folder.keep_failed if failure else folder.keep_done
+    try:
+        failure = _run_in(temporary, request, on_progress, limits, known_data[1], kernels)
+        if kernels.is_stopped:
+            raise Interrupted
+        if pdf and failure is None:
+            print_pdf(temporary / REPORT, temporary / PDF)
+        findings, alerts = read_json(temporary / "findings.json"), read_json(temporary / ALERTS)
+        seconds = monotonic() - clock
+        manifest = _manifest(request, failure, findings, started, seconds)
+        same_data = known_data[0] and findings.get("data", {}).get("fingerprint") == known_data[0]
+        manifest["key"] = run_key(request, known_data[0]) if same_data and failure is None else None
+        manifest["files"] = sizes(temporary)
+        write_json(temporary / "manifest.json", manifest)
+        keep = folder.keep_failed if failure else folder.keep_done
+        kept = keep(temporary, out, request.name)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if kernels.is_stopped:
+            raise Interrupted from None
+        return _not_written(request, out, error, monotonic() - clock)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     status: Status = "done" if failure is None else "refused" if failure.is_refusal else "failed"
     return RunResult(
         name=request.name,
         title=request.title,
         status=status,
-        folder=keep(temporary, out, request.name),
+        folder=kept,
         error=failure.message if failure else "",
         findings=findings,
-        seconds=(finished - started).total_seconds(),
+        seconds=seconds,
         alerts=alerts,
     )
 
 
-def _run_in(temporary: Path, request: Request, on_progress: OnProgress | None) -> Failure | None:
+def _not_written(request: Request, out: Path, error: OSError, seconds: float) -> RunResult:
+    """A run whose folder could not be written is a failed one; what was there stays."""
+    why = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or type(error).__name__)
+    return RunResult(
+        name=request.name,
+        title=request.title,
+        status="failed",
+        folder=folder.failed_folder(out, request.name),
+        error=f"Its folder could not be written: {why}. The last good run stays.",
+        seconds=seconds,
+    )
+
+
+def _run_in(
+    temporary: Path,
+    request: Request,
+    on_progress: OnProgress | None,
+    limits: Limits,
+    known: str,
+    kernels: Kernels,
+) -> Failure | None:
     try:
-        environment = _environment(temporary, request)
+        environment = _environment(temporary, request) | {KNOWN: known}
     except SourceError as error:
         return Failure(scrub(str(error), *_private(request)), True, None)
+    if limits.memory:
+        environment["WORKBENCH_MEMORY_LIMIT"] = limits.memory
     executed, log = temporary / "notebook.ipynb", temporary / "kernel.log"
-    failure = execute(request.notebook, executed, request.parameters, environment, log, on_progress)
+    failure = execute(
+        request.notebook,
+        executed,
+        request.parameters,
+        environment,
+        log,
+        on_progress,
+        seconds=limits.seconds,
+        kernels=kernels,
+    )
     if executed.is_file():
         _save_scrubbed(executed, request)
     if failure is not None:
@@ -260,12 +310,12 @@ def _make_page(temporary: Path, request: Request) -> Failure | None:
         page = make_page(node, request.lang, request.title, facts)
     except ValueError as error:
         return Failure(f"The page was not made: {error}", False, None)
-    (temporary / "report.html").write_text(page, encoding="utf-8")
+    (temporary / REPORT).write_text(page, encoding="utf-8")
     return None
 
 
 def _manifest(
-    request: Request, failure: Failure | None, findings: Mapping[str, Any], started: datetime, finished: datetime
+    request: Request, failure: Failure | None, findings: Mapping[str, Any], started: datetime, seconds: float
 ) -> dict[str, Any]:
     return {
         "notebook": request.notebook.stem,
@@ -278,8 +328,8 @@ def _manifest(
         "versions": versions(),
         "code": code_revision(),
         "started_at": started.isoformat(timespec="seconds"),
-        "finished_at": finished.isoformat(timespec="seconds"),
-        "seconds": round((finished - started).total_seconds(), 2),
+        "finished_at": (started + timedelta(seconds=seconds)).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 2),
         "status": "failed" if failure else "done",
         "error": failure.message if failure else None,
     }

@@ -1,8 +1,10 @@
 """An analysis and a shop that are made up, for the test notebooks beside this file."""
 
 import os
+import time
 from dataclasses import dataclass, replace
 from datetime import date
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +14,7 @@ from workbench.analysis import Action, Alert, Analysis, Cell, Finding, Headline,
 from workbench.errors import ParameterError, TableError
 from workbench.period import Period
 from workbench.report.publish import publish
+from workbench.source.fingerprint import fingerprint_of_files
 
 BAD_NAME = '<script>alert("x")</script>, =1+1'
 
@@ -28,8 +31,11 @@ class FakeWarning:
 @dataclass(frozen=True)
 class FakeShop:
     name: str = "spring_shop"
-    fingerprint: str = "f00d"
     warnings: tuple[FakeWarning, ...] = (FakeWarning("orders", 1234),)
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint_of_files(Path(os.environ.get("WORKBENCH_SOURCE", "no such shop")))
 
     def contents(self) -> pd.DataFrame:
         rows = [
@@ -53,6 +59,24 @@ def ring(lang: Literal["en", "zh"]) -> None:
     days = {"start_date": "2026-03-25", "end_date": "2026-04-01", "since_date": "2026-03-18"}
     now = Alert("orders", "Orders fell.", cell, 60.0, 120.0, None, **days, is_current=True)
     publish(replace(analyse(lang), watch=Watch((now, replace(now, name="old", is_current=False)), True)), FakeShop())
+
+
+def sleep() -> None:
+    """Long enough that whoever waits for it gives up."""
+    Path(os.environ["WORKBENCH_SOURCE"], "asleep").write_text(str(os.getpid()))
+    time.sleep(120)
+
+
+def fail_once() -> None:
+    """Fail the first time, and then no more."""
+    mark = Path(os.environ["WORKBENCH_SOURCE"]).parent / "failed_once"
+    if not mark.exists():
+        mark.touch()
+        raise ValueError("the network was away")
+
+
+def publish_demo(lang: Literal["en", "zh"]) -> None:
+    publish(analyse(lang), FakeShop())
 
 
 def source() -> str:
