@@ -32,6 +32,7 @@ bench: setup-tests  ## speed and memory beside their floors and limits; LARGE=1 
 	$(BIN)/python benchmarks/streams.py
 	$(BIN)/python benchmarks/users.py
 	$(BIN)/python benchmarks/panels.py
+	$(BIN)/python benchmarks/batch.py
 
 lab: setup $(SAMPLE)/truth.json  ## JupyterLab on the notebooks
 	$(BIN)/workbench lab

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 RESULTS = Path("out/bench.json")
-SECTIONS = ("commands", "attribution", "markov", "funnel", "coupons", "rooms", "streams", "users")
+SECTIONS = ("commands", "attribution", "markov", "funnel", "coupons", "rooms", "streams", "users", "panels", "batch")
 MEMORY_LIMIT, THREADS = "2GB", 2
 
 

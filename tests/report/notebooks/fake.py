@@ -75,6 +75,11 @@ def fail_once() -> None:
         raise ValueError("the network was away")
 
 
+def change_data() -> None:
+    """Write to the data while they are read, as a job that ends late does."""
+    Path(os.environ["WORKBENCH_SOURCE"], "orders.csv").write_text(f"order_id\n{time.time()}\n")
+
+
 def publish_demo(lang: Literal["en", "zh"]) -> None:
     publish(analyse(lang), FakeShop())
 

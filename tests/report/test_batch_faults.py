@@ -1,0 +1,275 @@
+"""What a batch keeps, and what it leaves behind when it is disturbed."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from report_places import NOTEBOOKS
+
+from workbench.errors import ParameterError
+from workbench.report.batch import Options, check_only, memory_of_each, run_batch, what_would_run
+from workbench.report.folder import locked
+from workbench.report.plan import load_plan
+
+FAILS = NOTEBOOKS / "fails.ipynb"
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def shop(tmp_path):
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "orders.csv").write_text("order_id\n1\n")
+    return folder
+
+
+def plan_of(tmp_path, shop, hows):
+    """A plan of one run for each way of failing; ``publish`` writes tables."""
+    runs = "".join(
+        f"- {{name: {name}, notebook: '{FAILS}', parameters: {{how: {how}}}}}\n" for name, how in hows.items()
+    )
+    path = tmp_path / "plan.yml"
+    path.write_text(f"defaults: {{source: '{shop}'}}\nruns:\n{runs}")
+    return path
+
+
+def run(plan, out, **options):
+    requests, _ = load_plan(plan)
+    return {one.name: one for one in run_batch(requests, out, options=Options(**options))}
+
+
+def command(plan, out, *more):
+    return [sys.executable, "-m", "workbench.cli", "batch", str(plan), "--out", str(out), *more]
+
+
+def words(results):
+    return {name: one.word for name, one in results.items()}
+
+
+class TestReuse:
+    def test_what_has_not_changed_is_kept_and_what_has_is_done_anew(self, tmp_path, shop):
+        out, plan = tmp_path / "out", plan_of(tmp_path, shop, {"a": "publish", "b": "not"})
+        assert words(run(plan, out)) == {"a": "done", "b": "done"}
+        first = (out / "a" / "manifest.json").read_bytes()
+        again = run(plan, out)
+        # the notebook of b publishes nothing, so that nobody can say which data it read
+        assert words(again) == {"a": "reused", "b": "done"}
+        assert (out / "a" / "manifest.json").read_bytes() == first
+        assert again["a"].seconds < 0.1
+        assert "unchanged, kept" in (out / "index.html").read_text()
+        told = json.loads((out / "alerts.json").read_text())["runs"]
+        assert [(one["name"], one["status"]) for one in told] == [("a", "reused"), ("b", "done")]
+
+        (shop / "orders.csv").touch()  # the same bytes
+        assert words(run(plan, out, only=("a",))) == {"a": "reused"}
+        (shop / "orders.csv").write_text("order_id\n2\n")
+        assert words(run(plan, out, only=("a",))) == {"a": "done"}
+        assert words(run(plan_of(tmp_path, shop, {"a": "publish", "c": "not"}), out, only=("a",))) == {"a": "reused"}
+        assert words(run(plan, out, only=("a",), force=True)) == {"a": "done"}
+        (out / "a" / "tables" / "daily.csv").unlink()
+        assert words(run(plan, out, only=("a",))) == {"a": "done"}
+
+    def test_a_dry_run_tells_what_would_be_kept_and_writes_nothing(self, tmp_path, shop):
+        out, plan = tmp_path / "out", plan_of(tmp_path, shop, {"a": "publish", "b": "publish"})
+        requests, _ = load_plan(plan)
+        assert [reused for _, reused in what_would_run(requests, out, Options())] == [False, False]
+        assert not out.exists()
+        run(plan, out, only=("a",))
+        before = sorted(out.rglob("*"))
+        done = subprocess.run(command(plan, out, "--dry-run"), capture_output=True, text=True, check=True, cwd=ROOT)
+        assert done.stdout.splitlines() == [
+            "a  reused  fails all days en",
+            "b  to run  fails all days en",
+            "2 runs, 1 of them reused; nothing was started.",
+        ]
+        assert sorted(out.rglob("*")) == before
+
+    def test_data_that_change_while_a_run_reads_them_are_not_taken_for_the_new_ones(self, tmp_path, shop):
+        out, plan = tmp_path / "out", plan_of(tmp_path, shop, {"a": "change"})
+        assert words(run(plan, out)) == {"a": "done"}
+        assert json.loads((out / "a" / "manifest.json").read_text())["key"] is None
+        assert words(run(plan, out)) == {"a": "done"}
+
+    def test_a_run_that_is_not_in_the_plan(self, tmp_path, shop):
+        requests, _ = load_plan(plan_of(tmp_path, shop, {"slots": "not", "sales": "not"}))
+        with pytest.raises(ParameterError, match='the plan has no run "slot", did you mean "slots"'):
+            check_only(["slot"], requests)
+
+
+class TestLimits:
+    def test_a_run_that_takes_too_long_is_ended_and_the_others_go_on(self, tmp_path, shop):
+        plan = plan_of(tmp_path, shop, {"a": "sleep", "b": "not"})
+        found = run(plan, tmp_path / "out", seconds=6)
+        assert words(found) == {"a": "failed", "b": "done"}
+        assert found["a"].error == "It took longer than 6 s and was ended."
+        assert not psutil.pid_exists(int((shop / "asleep").read_text()))
+
+    def test_a_failed_run_is_tried_again_as_often_as_asked(self, tmp_path, shop):
+        plan = plan_of(tmp_path, shop, {"a": "once"})
+        assert words(run(plan, tmp_path / "out", retries=1)) == {"a": "done"}
+        assert not (tmp_path / "out" / "a.failed").exists()
+
+    def test_what_is_refused_is_not_tried_again(self, tmp_path, shop):
+        begun = []
+        requests, _ = load_plan(plan_of(tmp_path, shop, {"a": "refuse"}))
+        results = run_batch(
+            requests, tmp_path / "out", options=Options(retries=3), on_cell=lambda _r, done, _t: begun.append(done == 1)
+        )
+        assert (results[0].status, sum(begun)) == ("refused", 1)
+
+    def test_the_memory_of_all_runs_together_fits_the_machine(self, monkeypatch):
+        memory = type("Memory", (), {"available": 4e9})
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+        monkeypatch.delenv("WORKBENCH_MEMORY_LIMIT", raising=False)
+        assert memory_of_each(1) == ""  # 2 GB and Python fit into 80 % of 4 GB
+        assert memory_of_each(2) == "1200MB"
+        assert memory_of_each(8) == "250MB"
+        monkeypatch.setenv("WORKBENCH_MEMORY_LIMIT", "512MiB")
+        assert memory_of_each(2) == ""
+
+
+class TestAlone:
+    def test_a_second_batch_on_a_folder_is_refused_and_so_is_a_run(self, tmp_path, shop):
+        out, plan = tmp_path / "out", plan_of(tmp_path, shop, {"a": "not"})
+        with locked(out, alone=True):
+            for asked in (
+                command(plan, out),
+                [*command(plan, out)[:3], "run", str(FAILS), str(shop), "--out", str(out)],
+            ):
+                done = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=ROOT)
+                assert done.returncode == 2
+                assert "is at work in" in done.stderr
+        assert not (out / "a").exists()
+
+    def test_single_runs_go_beside_each_other_but_not_beside_a_batch(self, tmp_path):
+        refused = pytest.raises(ParameterError, match="another batch or run is at work")
+        with locked(tmp_path, alone=False), locked(tmp_path, alone=False), refused, locked(tmp_path, alone=True):
+            pass
+        with locked(tmp_path, alone=True):
+            pass
+
+    def test_what_a_dead_batch_left_is_taken_away_and_the_last_good_run_put_back(self, tmp_path):
+        (tmp_path / ".a.1.tmp").mkdir()  # number 1 lives always
+        (tmp_path / ".a.1.old").mkdir()
+        (tmp_path / ".a.1.old" / "report.html").write_text("good")
+        (tmp_path / ".index.1.tmp").write_text("half a page")
+        with locked(tmp_path, alone=True):
+            assert [path.name for path in tmp_path.iterdir()] == ["a"]
+        assert (tmp_path / "a" / "report.html").read_text() == "good"
+
+
+def whole(out):
+    """Every run that a reader sees has all the files that it says it has."""
+    for manifest in out.glob("[!.]*/manifest.json"):
+        told, folder = json.loads(manifest.read_text()), manifest.parent
+        for name, size in told["files"].items():
+            assert (folder / name).stat().st_size == size, (folder.name, name)
+        assert told["status"] == ("failed" if folder.name.endswith(".failed") else "done")
+
+
+def kernels_of(process):
+    return [one for one in process.children(recursive=True) if "ipykernel" in " ".join(one.cmdline())]
+
+
+def wait_for(is_there, seconds=60):
+    end = time.monotonic() + seconds
+    while not is_there():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+class TestInterruption:
+    @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+    def test_who_interrupts_leaves_a_folder_in_order(self, tmp_path, shop, by):
+        out, plan = tmp_path / "out", plan_of(tmp_path, shop, {"a": "publish", "b": "sleep", "c": "publish"})
+        process = subprocess.Popen(command(plan, out, "--jobs", "1"), stderr=subprocess.PIPE, text=True, cwd=ROOT)
+        wait_for((shop / "asleep").exists)
+        process.send_signal(by)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "interrupted; what was finished before stays as it was." in said
+        assert "Traceback" not in said
+        assert sorted(one.name for one in out.iterdir()) == ["a", "alerts.json", "index.html"]
+        wait_for(lambda: not psutil.pid_exists(int((shop / "asleep").read_text())), 10)
+        assert "1 done, 2 not run yet" in (out / "index.html").read_text()
+        whole(out)
+
+    @pytest.mark.slow
+    def test_killed_at_any_moment_a_batch_can_go_on(self, tmp_path, shop):
+        """Killed ten times at random moments, then left alone: the tables of an undisturbed batch, at no moment half a run."""
+        hows = {f"run{number}": "publish" for number in range(4)}
+        plan, calm, out = plan_of(tmp_path, shop, hows), tmp_path / "calm", tmp_path / "out"
+        begun = time.monotonic()
+        run(plan, calm)
+        whole_time, draw, orphans = time.monotonic() - begun, random.Random(7), []
+        for number in range(10):
+            (shop / "orders.csv").write_text(f"order_id\n{number // 4}\n")  # now and then all is to be done anew
+            process = psutil.Popen(command(plan, out), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=ROOT)
+            end = time.monotonic() + draw.uniform(0.1, 1.0) * whole_time
+            while time.monotonic() < end and process.poll() is None:
+                if out.is_dir():
+                    whole(out)
+                time.sleep(0.01)
+            orphans += kernels_of(process) if process.poll() is None else []
+            process.kill()
+            process.wait()
+            if out.is_dir():
+                whole(out)
+        _, left = psutil.wait_procs(orphans, timeout=30)
+        assert not left, "kernels whose batch is dead end by themselves"
+        assert words(run(plan, out)).keys() == hows.keys()
+        assert not list(out.glob(".*"))
+        for path in calm.rglob("*.csv"):
+            assert path.read_bytes() == (out / path.relative_to(calm)).read_bytes()
+
+    def test_a_full_disk_stops_only_what_does_not_fit(self, tmp_path, shop):
+        small = tmp_path / "small"
+        small.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(small)]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            pytest.skip("a small file system cannot be mounted here; it needs the rights of root")
+        try:
+            out, plan = small / "out", plan_of(tmp_path, shop, {"a": "publish", "b": "not"})
+            assert words(run(plan, out, only=("b",))) == {"b": "done"}
+            good = (out / "b" / "report.html").read_bytes()
+            free = os.statvfs(small)
+            (small / "filler").write_bytes(b"x" * (free.f_bavail * free.f_frsize - 12_000))
+            found = run(plan, out)
+            assert words(found) == {"a": "failed", "b": "failed"}
+            assert "the disk is full. The last good run stays." in found["a"].error
+            assert (out / "b" / "report.html").read_bytes() == good
+            assert sorted(one.name for one in out.iterdir()) == ["alerts.json", "b", "index.html"]
+            whole(out)
+            (small / "filler").unlink()
+            assert words(run(plan, out)) == {"a": "done", "b": "done"}
+        finally:
+            subprocess.run(["umount", str(small)], check=False)
+
+    def test_a_clock_that_jumps_back_changes_nothing(self, tmp_path, shop):
+        out, plan = tmp_path / "out", plan_of(tmp_path, shop, {"a": "publish"})
+        run(plan, out)
+        path = out / "a" / "manifest.json"
+        manifest = json.loads(path.read_text())
+        assert manifest["started_at"] <= manifest["finished_at"]
+        later = {"started_at": "2099-01-01T00:00:00+00:00", "finished_at": "2099-01-01T00:00:01+00:00"}
+        path.write_text(json.dumps(manifest | later))
+        os.utime(out / "a", (4e9, 4e9))
+        os.utime(shop / "orders.csv", (1e9, 1e9))
+        assert words(run(plan, out)) == {"a": "reused"}
+        assert words(run(plan, out, force=True)) == {"a": "done"}
+
+    def test_a_place_that_cannot_be_written_is_told_and_nothing_starts(self, tmp_path, shop):
+        (tmp_path / "out").write_text("a file")
+        done = subprocess.run(
+            command(plan_of(tmp_path, shop, {"a": "not"}), tmp_path / "out"),
+            capture_output=True, text=True, check=False, cwd=ROOT,
+        )  # fmt: skip
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+        assert "Check the path and that you may write there" in done.stderr
