@@ -358,13 +358,13 @@ def test_a_channel_without_anyone_followed_is_said_so(tmp_path):
     assert charts.gap_picture(analysis) is None
     assert analysis.headline.verdict == (
         "None of the 100 new users has been followed for 365 days: from the start of the period the data reach over 92 "
-        "days. Take an earlier period, or give -p conversion_days=46."
+        "days. Take an earlier period, or set conversion_days=46."
     )
     followed = [one for one in analysis.findings if one.name in ("small_channel", "nobody_followed")]
     assert [one.name for one in followed] == ["nobody_followed"]
     assert "Nobody has been followed" in why_empty(analysis, "channel_pairs")
     assert (
-        "指定 -p conversion_days=46"
+        "设定 conversion_days=46"
         in compare_channels(shop_of(tmp_path / "zh", users, orders), conversion_days=365, lang="zh").headline.verdict
     )
     late = compare_channels(shop_of(tmp_path / "late", users, [(0, "u0", "2026-03-01", "2026-03-01", 1.0)]))
@@ -375,7 +375,7 @@ def test_too_few_users_say_what_to_give(tmp_path):
     users, orders = people({("a", "old"): 50, ("b", "young"): 20, (None, "old"): 40}, RATES)
     verdict = compare_channels(shop_of(tmp_path, users, orders)).headline.verdict
     assert verdict == (
-        "Only a has 30 users followed for 30 days: nothing to compare yet. Take a longer period, or give -p min_users=20."
+        "Only a has 30 users followed for 30 days: nothing to compare yet. Take a longer period, or set min_users=20."
     )
     users, orders = people({("a", "old"): 50, (None, "old"): 40}, RATES)
     alone = compare_channels(shop_of(tmp_path / "alone", users, orders)).headline.verdict

@@ -374,7 +374,7 @@ class TestWhatIsMissing:
     def test_all_the_data_have_nothing_before_them(self, shop):
         analysis = overview_sales(shop)
         assert "nothing to compare them with" in analysis.headline.verdict
-        assert "For the last 2 days against the 2 before: -p start_date=2026-03-03." in analysis.headline.verdict
+        assert "For the last 2 days against the 2 before, set start_date=2026-03-03." in analysis.headline.verdict
         assert analysis.tables["sales_contribution"].empty
         assert kpi(analysis).loc["net_amount", "value"] == 335.0
         assert kpi(analysis)["change"].isna().all()

@@ -126,7 +126,7 @@ def too_few_channels(scorecard: pd.DataFrame, period: Period, wishes: Wishes, la
     )
     largest = int(named["conversion_eligible_count"].nlargest(2).iloc[-1])
     lower = (
-        say(lang, f", or give -p min_users={largest}", f"，或指定 -p min_users={largest}")
+        say(lang, f", or set min_users={largest}", f"，或设定 min_users={largest}")
         if 5 <= largest < wishes.min_users
         else ""
     )
@@ -144,8 +144,8 @@ def _nobody_followed(count: float, watched: int, days: int, lang: Language) -> s
     else:
         advice = say(
             lang,
-            f"Take an earlier period, or give -p conversion_days={shorter}.",
-            f"请选更早的时期，或指定 -p conversion_days={shorter}。",
+            f"Take an earlier period, or set conversion_days={shorter}.",
+            f"请选更早的时期，或设定 conversion_days={shorter}。",
         )
     return say(
         lang,

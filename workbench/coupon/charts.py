@@ -8,6 +8,7 @@ import pandas as pd
 from workbench.analysis import Analysis
 from workbench.coupon.criteria import CRITERIA, FAILED, judged_column
 from workbench.coupon.depth import NO_MINIMUM_BAND, band_name
+from workbench.coupon.findings import MIN_ORDERS
 from workbench.language import Language, format_amount, format_rate, say, wrap
 from workbench.metrics.coupons import DEPTH_EDGES
 from workbench.stats.tables import shown_window
@@ -36,7 +37,8 @@ def subsidy_picture(analysis: Analysis, subsidy_limit: float) -> alt.LayerChart 
         return None
     # Each layer writes its rows anew: columns that none reads would cost more than all the rest.
     read = ["coupon_name", "subsidy_rate", "subsidy_ci_lower", "subsidy_ci_upper", "coupon_discount_amount"]
-    card = card[read].assign(is_over=card["subsidy_rate"] > subsidy_limit)
+    known = card["order_count"] >= MIN_ORDERS  # as the verdict counts them
+    card = card[read].assign(is_over=(card["subsidy_rate"] > subsidy_limit) & known)
     rate = say(lang, "subsidy rate", "补贴率")
     base = alt.Chart(card).encode(
         y=alt.Y("coupon_name:N", sort=card["coupon_name"].tolist(), title=None, axis=alt.Axis(labelLimit=130)),

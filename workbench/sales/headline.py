@@ -84,14 +84,14 @@ def _nothing_before(spans: Spans, lang: Language) -> str:
     if spans.compare_to == "chosen" or length < 1:
         return why
     first = spans.now.end - timedelta(days=length)
-    ends = "" if spans.now.end == spans.data.end else f" -p end_date={spans.now.end}"
-    asked = f"-p start_date={first}{ends}"
-    if spans.compare_to != "previous_period":
-        asked += " -p compare_to=previous_period"
+    asked = [f"start_date={first}"]
+    asked += [] if spans.now.end == spans.data.end else [f"end_date={spans.now.end}"]
+    asked += [] if spans.compare_to == "previous_period" else ["compare_to=previous_period"]
+    told = ", ".join(asked)
     return why + say(
         lang,
-        f" For the last {length} days against the {length} before: {asked}.",
-        f"要看最近 {length} 天与此前 {length} 天的对比：{asked}。",
+        f" For the last {length} days against the {length} before, set {told}.",
+        f"要看最近 {length} 天与此前 {length} 天的对比，请设定 {told}。",
     )
 
 

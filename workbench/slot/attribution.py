@@ -20,6 +20,7 @@ from workbench.slot.content import content_metrics
 from workbench.slot.credit import TargetSums, Weights, collect_target
 from workbench.slot.findings import shown_model, slot_findings, slot_headline
 from workbench.slot.focus import slot_focus
+from workbench.slot.headline_figures import slot_figures
 from workbench.slot.leak import slot_leak, slot_quadrants
 from workbench.slot.metrics import count_metrics, slot_names, with_sales
 from workbench.slot.model_error import model_error
@@ -215,6 +216,7 @@ def attribute_slots(
         findings=slot_findings(tables, lang, models, facts, top_n=top_n),
         notes=slot_notes(shop, lang, tables, facts),
         flags=shop.flags(period, lang, has_orders=paid > 0),
+        figures=slot_figures(tables, models, top_n, lang),
     )
 
 

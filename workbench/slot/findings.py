@@ -7,6 +7,7 @@ import pandas as pd
 
 from workbench.analysis import Action, Cell, Finding, Headline
 from workbench.contract import DIRECT
+from workbench.glossary import codes
 from workbench.language import Language, format_amount, format_count, format_interval, format_rate, say
 from workbench.period import Period
 from workbench.slot.concentration import ALL_PAGES, TopShare, top_share
@@ -339,6 +340,7 @@ def _leaders(tables: Tables, purchases: pd.DataFrame, lang: Language, models: Se
     """The three with most credit, each with the interval of its share and of its rank."""
     names = _names(tables, purchases["credit_to"].iloc[0])
     model = shown_model(models)
+    told = _model_word(model, lang)
     ranks = tables["slot_ranks"]
     ranks = ranks[(ranks["target"] == "purchase") & (ranks["model"] == model)].set_index("credited_id")
     slots = purchases[(purchases["credited_id"] != DIRECT) & (purchases["conversion_credit"] > 0)]
@@ -354,12 +356,16 @@ def _leaders(tables: Tables, purchases: pd.DataFrame, lang: Language, models: Se
             own = say(lang, f"; its rank is {places}", f"；排名 {places}")
         text = say(
             lang,
-            f"{name} gets {format_rate(row[measure])} of the {of}{f' ({span})' if span else ''} under {model}{own}.",
-            f"{name} 在 {model} 模型下获得 {format_rate(row[measure])} 的{of}{f'（{span}）' if span else ''}{own}。",
+            f"{name} gets {format_rate(row[measure])} of the {of}{f' ({span})' if span else ''} under “{told}”{own}.",
+            f"{name} 在“{told}”模型下获得 {format_rate(row[measure])} 的{of}{f'（{span}）' if span else ''}{own}。",
         )
         key = {"target": "purchase", "model": model, "credited_id": row["credited_id"]}
         found.append(Finding("most_credit", text, Cell("slot_credit", key, measure), row[measure]))
     return found
+
+
+def _model_word(model: str, lang: Language) -> str:
+    return codes("model")[model].word(lang)
 
 
 def _names(tables: Tables, credit_to: str) -> dict[str, str]:
@@ -484,11 +490,13 @@ def _chooser(tables: Tables, lang: Language, facts: Facts) -> list[Finding]:
     alone = sums.alone_count / matched if matched else 0.0
     few = format_rate(alone, 0)
     lead = say(lang, f"{few} of attributed orders have one touch", f"{few} 的已归因订单只有一个触点")
-    low, high = format_rate(row["lowest_share"]), format_rate(row["highest_share"])
+    low, high = (
+        f"{format_rate(row[f'{end}_share'])} ({_model_word(row[f'{end}_model'], lang)})" for end in ("lowest", "highest")
+    )
     apart = say(
         lang,
-        f"the models differ most on {name}, {low} ({row['lowest_model']}) to {high} ({row['highest_model']})",
-        f"各模型对 {name} 分歧最大：{low}（{row['lowest_model']}）至 {high}（{row['highest_model']}）",
+        f"the models differ most on {name}, {low} to {high}",
+        f"各模型对 {name} 分歧最大：{low} 至 {high}",
     )
     agree = alone >= ONE_TOUCH
     text = say(
