@@ -1,6 +1,8 @@
 """A question whose answer tells what was asked, and a way to wait."""
 
+import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 
@@ -42,3 +44,9 @@ def until(true, seconds=20):
     while not true():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.01)
+
+
+def run_apart(coroutine):
+    """Run a coroutine in a thread of its own: a browser of other tests may have left a loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()

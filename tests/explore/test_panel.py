@@ -9,7 +9,7 @@ import time
 
 import pandas as pd
 import pytest
-from fake_question import SLOW, answer_of
+from fake_question import SLOW, answer_of, run_apart
 
 from workbench import explore, open_shop
 from workbench.errors import ParameterError
@@ -71,7 +71,7 @@ class TestAsking:
                     return panel
             raise TimeoutError
 
-        assert "7 days asked" in asyncio.run(ask()).verdict.value
+        assert "7 days asked" in run_apart(ask()).verdict.value
 
     def test_a_control_that_is_told_of_in_another_thread_keeps_telling_how_long_it_takes(self, panels, fake):
         """JupyterLab hands over what is done to controls in a thread of its own, beside the loop of the cells."""
@@ -96,7 +96,7 @@ class TestAsking:
                     raise TimeoutError(f"{words}: {panel.status.value}")
                 await asyncio.to_thread(act)
 
-        asyncio.run(ask())
+        run_apart(ask())
 
     def test_fast_typing_asks_once_and_leaves_one_step(self, panels, fake):
         asked = []

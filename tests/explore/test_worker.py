@@ -7,7 +7,7 @@ import time
 import duckdb
 import ibis
 import pytest
-from fake_question import SLOW, until
+from fake_question import SLOW, run_apart, until
 
 from workbench.errors import EstimationError, ParameterError
 from workbench.explore.worker import Worker, error_words
@@ -43,7 +43,11 @@ def test_answers_arrive_on_the_loop_of_whoever_asked(shop):
         worker.close()
         return threads
 
-    assert asyncio.run(ask()) == [threading.get_ident()]
+    async def told():
+        return await ask(), threading.get_ident()
+
+    threads, mine = run_apart(told())
+    assert threads == [mine]
 
 
 def test_fast_typing_asks_once_and_the_last_question(shop):
