@@ -11,7 +11,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "workbench"
 FLOORS = {
-    **dict.fromkeys(["contract", "glossary", "period", "language", "errors", "parameters", "analysis"], 0),
+    **dict.fromkeys(["contract", "glossary", "period", "language", "errors", "parameters", "mask", "analysis"], 0),
     **dict.fromkeys(["stats", "source"], 1),
     "metrics": 2,
     "experiment": 3,

@@ -78,6 +78,13 @@ def run(
     mapping: Mapping = None,
     lang: Lang = None,
     as_of: AsOf = None,
+    annotations: Annotated[
+        str | None, typer.Option(metavar="FILE", help="CSV file of days to draw on charts: date, label, end_date.")
+    ] = None,
+    comment: Annotated[str, typer.Option(metavar="TEXT", help="What you have to say, at the top of the report.")] = "",
+    mask_below: Annotated[
+        int, typer.Option("--mask-below", metavar="N", min=0, help="Do not show numbers of fewer than N people.")
+    ] = 0,
     pdf: Pdf = False,
     fail_on_alarm: FailOnAlarm = False,
 ) -> None:
@@ -96,6 +103,9 @@ def run(
             mapping=mapping,
             lang=lang,
             as_of=_day(as_of),
+            annotations=annotations,
+            comment=comment,
+            mask_below=mask_below,
         )
         if pdf:
             _need_browser()

@@ -10,6 +10,7 @@ from workbench.channel.audience import adjusted_table, audience_of, check_baseli
 from workbench.channel.economics import economics_table, payback_table
 from workbench.channel.findings import channel_findings, channel_headline
 from workbench.channel.funnel import funnel_table, read_funnel
+from workbench.channel.headline_figures import channel_figures
 from workbench.channel.notes import channel_notes
 from workbench.channel.prices import price_table
 from workbench.channel.repurchase import CURVE_DAYS, repurchase_table
@@ -223,6 +224,7 @@ def compare_channels(
             mixed_sessions,
         ),
         flags=shop.flags(period, lang, has_orders=bool(paid_count)),
+        figures=channel_figures(tables, population, channel_basis, confidence_level, lang),
     )
 
 

@@ -11,6 +11,7 @@ from workbench.coupon.decision_findings import decision_findings
 from workbench.coupon.depth import coupon_depth
 from workbench.coupon.evidence import evidence_notes, gather_evidence
 from workbench.coupon.findings import coupon_findings, coupon_headline
+from workbench.coupon.headline_figures import coupon_figures
 from workbench.coupon.repurchase import coupon_repurchase
 from workbench.coupon.scorecard import coupon_scorecard, coupon_tables
 from workbench.experiment.findings import experiment_findings
@@ -121,17 +122,18 @@ def evaluate_coupons(
     card = coupon_scorecard(tables, exits, repurchase_days, subsidy_limit, confidence_level)
     last_day = max(repurchase_days, default=CURVE_DAYS)
     evidence = gather_evidence(tables, card, rules, experiment_ids, repurchase_days, subsidy_limit)
+    written = {
+        "coupon_decision": evidence.decisions,
+        "coupon_scorecard": card,
+        "coupon_depth": coupon_depth(tables, repurchase_days, confidence_level),
+        "coupon_repurchase": coupon_repurchase(exits, card, last_day, confidence_level),
+        **evidence.tables(),
+    }
     return Analysis(
         name="coupon_evaluation",
         lang=lang,
         period=period,
-        tables={
-            "coupon_decision": evidence.decisions,
-            "coupon_scorecard": card,
-            "coupon_depth": coupon_depth(tables, repurchase_days, confidence_level),
-            "coupon_repurchase": coupon_repurchase(exits, card, last_day, confidence_level),
-            **evidence.tables(),
-        },
+        tables=written,
         headline=coupon_headline(card, evidence, period, lang, subsidy_limit, repurchase_days),
         findings=(
             *decision_findings(evidence, lang),
@@ -140,6 +142,7 @@ def evaluate_coupons(
         ),
         notes=(*_notes(shop, lang, card), *evidence_notes(shop, evidence, rules, lang)),
         flags=shop.flags(period, lang, has_orders=not (card["coupon_reason"] == "no_orders").any()),
+        figures=coupon_figures(written, repurchase_days, lang),
     )
 
 

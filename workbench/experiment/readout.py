@@ -17,6 +17,7 @@ from workbench.experiment.curve import curve_rows
 from workbench.experiment.effects import COLUMNS as EFFECT_COLUMNS
 from workbench.experiment.effects import effect_rows
 from workbench.experiment.findings import experiment_findings, experiment_headline
+from workbench.experiment.headline_figures import experiment_figures
 from workbench.experiment.plan import OUTCOMES, ReadoutRules, find_experiments, make_rules
 from workbench.experiment.verdicts import COLUMNS as VERDICT_COLUMNS
 from workbench.experiment.verdicts import verdict_rows
@@ -207,6 +208,7 @@ def read_experiments(
         findings=experiment_findings(tables, lang),
         notes=readout_notes(shop, found, rules, lang),
         flags=shop.flags(period, lang, has_orders=True),
+        figures=experiment_figures(tables, lang),
     )
 
 

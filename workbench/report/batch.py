@@ -20,8 +20,8 @@ from workbench.report.manifest import read_json, write_json
 from workbench.report.publish import ALERTS
 from workbench.report.request import Request
 from workbench.report.reuse import reusable, run_key
-from workbench.report.run import PDF, Interrupted, Limits, RunResult, start_run
-from workbench.report.scrub import is_url
+from workbench.report.run import PDF, Interrupted, Limits, RunResult, private_places, start_run
+from workbench.report.scrub import is_url, scrub
 from workbench.source.fingerprint import fingerprint_of_files, known_fingerprint
 
 OnCell = Callable[[Request, int, int], None]
@@ -263,7 +263,8 @@ def _outcome(future: "Future[RunResult]", request: Request, out: Path) -> RunRes
     if isinstance(error, Interrupted):
         raise KeyboardInterrupt
     kept = folder.failed_folder(out, request.name)
-    return RunResult(request.name, request.title, "failed", kept, f"{type(error).__name__}: {error}")
+    said = scrub(f"{type(error).__name__}: {error}", *private_places(request))
+    return RunResult(request.name, request.title, "failed", kept, said)
 
 
 def _write_pages(requests: Sequence[Request], results: dict[str, RunResult], out: Path, lang: Language) -> None:

@@ -11,7 +11,7 @@ from workbench.report.charts import CHART_MIME, enable_charts, finite, is_report
 
 TEMPLATES = Path(__file__).with_name("template")
 CHART_PLACE = "<!--wb-chart-->"
-_LINK = re.compile(r'<a class="wb-ref" href="#([^"]*)">(.*?)</a>', re.DOTALL)
+_LINK = re.compile(r'<a class="wb-ref" href="#([^"]*)">(.*?)</a>(<span class="wb-tip"[^>]*>.*?</span>)?', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,20 @@ def block_style() -> str:
     return (TEMPLATES / "block.css").read_text(encoding="utf-8")
 
 
-def link(target: str, html: str) -> str:
-    """A link to another place of the report; `without_links` takes it out where that place is not shown."""
-    return f'<a class="wb-ref" href="#{escape(target)}">{html}</a>'
+def link(target: str, html: str, tip: str = "") -> str:
+    """A link to another place of the report; `without_links` takes it out where that place is not shown.
+
+    Parameters
+    ----------
+    target
+        Id of the place.
+    html
+        What the link says.
+    tip
+        HTML without spans that shows while the link is pointed at or has the focus.
+    """
+    shown = f'<span class="wb-tip" role="tooltip">{tip}</span>' if tip else ""
+    return f'<a class="wb-ref" href="#{escape(target)}">{html}</a>{shown}'
 
 
 def without_links(html: str, targets: set[str]) -> str:

@@ -4,33 +4,39 @@ import base64
 import gzip
 import json
 import re
+from collections.abc import Sequence
 from copy import deepcopy
 from functools import cache
 from html import escape
 from typing import Any, Literal
 
 from workbench.language import Language, say
-from workbench.report.theme import chart_config
+from workbench.report.annotations import Annotation
+from workbench.report.theme import chart_config, merge_config
+from workbench.report.timeline import Drawn, annotate, read_days_as_local
 
 SECTION_SIZE = (760, None)
 FIRST_SCREEN_SIZE = (480, 190)
 _LOCALES: dict[Language, Literal["en-US", "zh-CN"]] = {"en": "en-US", "zh": "zh-CN"}
+_TOLD = re.compile(r' (?:role|aria-[a-z]+)="[^"]*"')
 _COMPOSED = ("hconcat", "vconcat", "concat", "facet", "repeat", "spec")
 _IDS = re.compile(r'(id="|href="#|url\(#)')
 
 
 class Figures:
-    """Collects the charts of one page; charts on the same data share them."""
+    """Collects the charts of one page; charts on the same data share them, those over time carry the annotations."""
 
-    def __init__(self, lang: Language) -> None:
+    def __init__(self, lang: Language, annotations: Sequence[Annotation] = ()) -> None:
         self.lang = lang
+        self.annotations = annotations
         self.specs: list[dict[str, Any]] = []
         self.datasets: dict[str, Any] = {}
 
     def add(self, spec: dict[str, Any], *, on_first_screen: bool = False) -> str:
         """Take a Vega-Lite specification and return its figure with a still picture.
 
-        The title becomes HTML above the chart, where it wraps on a phone.
+        The title becomes HTML above the chart, where it wraps on a phone; annotations that are drawn stand below it in
+        words.
 
         Raises
         ------
@@ -43,6 +49,8 @@ class Figures:
             "description", ". ".join(filter(None, (title, subtitle))) or say(self.lang, "Chart", "图表")
         )
         _fit(spec, *(FIRST_SCREEN_SIZE if on_first_screen else SECTION_SIZE))
+        read_days_as_local(spec, spec.get("datasets", {}))
+        drawn = annotate(spec, spec.get("datasets", {}), self.annotations)
         number = len(self.specs)
         try:
             still = _still(spec, number, self.lang)
@@ -57,8 +65,19 @@ class Figures:
         label = escape(str(words))
         return (
             f'<figure class="wb-figure" data-chart="{number}" aria-label="{label}">{head}'
-            f'<div class="wb-view wb-still">{still}</div></figure>'
+            f'<div class="wb-view"><div class="wb-still">{still}</div></div>{self._told(drawn)}</figure>'
         )
+
+    def _told(self, drawn: Drawn) -> str:
+        """The annotations of a chart in words: for those who hear it, and where it shows numbers, for all."""
+        if not drawn.annotations:
+            return ""
+        items = "".join(
+            f"<li><span>{escape(one.days)}</span> <b>{escape(one.label)}</b></li>" for one in drawn.annotations
+        )
+        label = say(self.lang, "Marked days", "标注的日期")
+        unseen = "" if drawn.is_numbered else " wb-unseen"
+        return f'<ol class="wb-marks{unseen}" aria-label="{label}">{items}</ol>'
 
     def payload(self) -> str:
         """Specifications, data and settings for the page, packed."""
@@ -139,15 +158,18 @@ def _fit(spec: dict[str, Any], width: int, highest: int | None) -> None:
 
 
 def _still(spec: dict[str, Any], number: int, lang: Language) -> str:
-    """Draw a chart as SVG, its ids made unique on the page."""
+    """Draw a chart as SVG, its ids made unique on the page.
+
+    It is told by its title, its numbers by the table and the file beside it: not mark by mark.
+    """
     import vl_convert
 
     plain = deepcopy(spec)
     plain["params"] = [_without_form(param) for param in plain.get("params", [])]
-    plain["config"] = {**chart_config("light"), **plain.get("config", {})}
+    plain["config"] = merge_config(chart_config("light"), plain.get("config", {}))
     locale = _LOCALES[lang]
     svg = vl_convert.vegalite_to_svg(plain, vl_version="6.4", format_locale=locale, time_format_locale=locale)
-    svg = _IDS.sub(rf"\g<1>c{number}-", svg)
+    svg = _IDS.sub(rf"\g<1>c{number}-", _TOLD.sub("", svg))
     label = escape(str(spec["description"]))
     return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 

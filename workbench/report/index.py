@@ -2,18 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from workbench.language import Language, say
+from workbench.period import today
+from workbench.report.block import TEMPLATES
+from workbench.report.comparison import comparison_of
 from workbench.report.manifest import read_json
-from workbench.report.page import fill_template
+from workbench.report.page import HTML_LANG, fill_template
 from workbench.report.request import Request
 from workbench.report.run import PDF, REPORT, RunResult
+from workbench.report.table import html_table, reads_as_number
 
 MOST_FINDINGS = 3
+OLD_DAYS = 3
+"""A report up to the newest day of its data is stale when that day is longer ago."""
 _STATUS = {
     "done": ("done", "完成"),
     "reused": ("unchanged, kept", "无变化，沿用"),
@@ -27,22 +33,28 @@ _STATUS = {
 class Entry:
     """One run on the index page, in words.
 
-    ``link`` leads to its report, or, where it failed, to the last good one; "" if there is none. What the report says is left
-    empty unless it is the one of this batch.
+    ``link`` leads to its report, or, where it failed, to the last good one; "" if there is none. ``stale`` says why its data
+    are out of date, ``signs`` what calls for a look. What the report says is left empty unless it is the one of this batch;
+    ``table`` is its short table and ``in_lang`` the attribute of its language where that is not the page's, both as HTML.
     """
 
     name: str
     title: str
+    in_lang: str
     status: str
+    look: str
     is_done: bool
-    is_waiting: bool
     period: str
-    freshness: str
+    data_last_date: str
+    built: str
+    stale: str
+    signs: tuple[str, ...]
     verdict: str
     flags: tuple[str, ...]
     alerts: tuple[str, ...]
-    table: Mapping[str, Any]
+    table: str
     findings: tuple[str, ...]
+    since: str
     error: str
     link: str
     link_words: str
@@ -51,7 +63,7 @@ class Entry:
 
 
 def make_index(requests: Sequence[Request], results: Mapping[str, RunResult], out: Path, lang: Language) -> str:
-    """Build the index page: each run with its answer and the way to its report.
+    """Build the index page: all runs at a glance, then each with its answer and the way to its report.
 
     Parameters
     ----------
@@ -69,28 +81,39 @@ def make_index(requests: Sequence[Request], results: Mapping[str, RunResult], ou
         "index.html.j2",
         lang=lang,
         title=say(lang, "Reports", "报告"),
-        counts=_counts(entries, lang),
+        own_style=(TEMPLATES / "index.css").read_text(encoding="utf-8"),
+        counts=_counts(entries, results, lang),
         built=say(lang, "built ", "生成于 ") + f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         entries=entries,
         words={
-            "related": say(lang, "Same days: ", "同期报告："),
-            "pdf": "PDF",
             "overview": say(lang, "Overview", "总览"),
             "report": say(lang, "Report", "报告"),
             "status": say(lang, "Status", "状态"),
             "days": say(lang, "Days", "日期"),
+            "data": say(lang, "data up to", "数据截至"),
+            "open": say(lang, "Open", "打开"),
+            "last": say(lang, "Last good", "上一份"),
+            "related": say(lang, "Same days: ", "同期报告："),
+            "colon": say(lang, ": ", "："),
         },
     )
 
 
-def _counts(entries: Sequence[Entry], lang: Language) -> str:
+def _counts(entries: Sequence[Entry], results: Mapping[str, RunResult], lang: Language) -> list[tuple[str, bool]]:
+    """How many runs of each kind, and whether that is bad."""
     done = sum(one.is_done for one in entries)
-    waiting = sum(one.is_waiting for one in entries)
+    waiting = sum(one.name not in results for one in entries)
     failed = len(entries) - done - waiting
-    counts = [say(lang, f"{done} done", f"{done} 份完成")]
-    counts += [say(lang, f"{failed} failed", f"{failed} 份失败")] if failed else []
-    counts += [say(lang, f"{waiting} not run yet", f"{waiting} 份尚未运行")] if waiting else []
-    return say(lang, ", ", "，").join(counts)
+    ringing = sum(bool(one.alerts) for one in entries)
+    stale = sum(bool(one.stale) for one in entries)
+    counts = [
+        (done, say(lang, "done", "份完成"), False),
+        (failed, say(lang, "failed", "份失败"), True),
+        (waiting, say(lang, "not run yet", "份尚未运行"), False),
+        (ringing, say(lang, "with alerts", "份有预警"), True),
+        (stale, say(lang, "with stale data", "份数据过期"), True),
+    ]
+    return [(f"{count} {words}", is_bad) for number, (count, words, is_bad) in enumerate(counts) if count or not number]
 
 
 def _entry(request: Request, result: RunResult | None, out: Path, lang: Language) -> Entry:
@@ -98,20 +121,27 @@ def _entry(request: Request, result: RunResult | None, out: Path, lang: Language
     findings: Mapping[str, Any] = result.findings if result is not None and is_done else {}
     period, place = findings.get("period", {}), out / request.name
     link, link_words = _link(request.name, is_done, out, lang)
-    alerts = result.alerts.get("alerts", []) if result is not None and is_done else []
+    told = result.alerts.get("alerts", []) if result is not None and is_done else []
+    alerts = tuple(str(one["text"]) for one in told if one.get("is_current"))
+    stale = _stale(period, lang) if period else ""
     return Entry(
         name=request.name,
         title=request.title,
+        in_lang="" if request.lang == lang else f' lang="{HTML_LANG[request.lang]}"',
         status=say(lang, *_STATUS[result.word if result is not None else "waiting"]),
+        look="wb-done" if is_done else "wb-waiting" if result is None else "wb-broken",
         is_done=is_done,
-        is_waiting=result is None,
         period=f"{period['start_date']} – {period['last_date']}" if period else "",
-        freshness=_freshness(period, place, lang) if is_done else "",
+        data_last_date=str(period.get("data_last_date", "")),
+        built=_built(place, lang) if is_done else "",
+        stale=stale,
+        signs=_signs(len(alerts), stale, bool(findings.get("flags")), lang),
         verdict=str(findings.get("verdict", "")),
         flags=tuple(findings.get("flags", ())),
-        alerts=tuple(str(one["text"]) for one in alerts if one.get("is_current")),
-        table=findings.get("headline", {}),
+        alerts=alerts,
+        table=_table(findings.get("headline") or {}, str(findings.get("verdict", "")), request.lang),
         findings=tuple(str(one["text"]) for one in findings.get("findings", ())[:MOST_FINDINGS]),
+        since=_since(place) if is_done else "",
         error=result.error if result is not None else "",
         link=link,
         link_words=link_words,
@@ -120,14 +150,47 @@ def _entry(request: Request, result: RunResult | None, out: Path, lang: Language
     )
 
 
-def _freshness(period: Mapping[str, Any], place: Path, lang: Language) -> str:
+def _signs(alerts: int, stale: str, is_flagged: bool, lang: Language) -> tuple[str, ...]:
+    rings = say(lang, f"{alerts} alert{'s' if alerts > 1 else ''}", f"{alerts} 条预警")
+    flagged = say(lang, "stale data", "数据过期") if stale else say(lang, "flagged", "有提示")
+    return (*([rings] if alerts else []), *([flagged] if stale or is_flagged else []))
+
+
+def _stale(period: Mapping[str, Any], lang: Language) -> str:
+    """Why the data of a report are out of date; "" if they are not.
+
+    A report of days long gone whose data go on is not stale.
+    """
+    last, ends = (date.fromisoformat(period[name]) for name in ("data_last_date", "last_date"))
+    if last < ends:
+        return say(
+            lang, f"The data end on {last}, before the days asked for.", f"数据止于 {last}，早于所选日期的末日。"
+        )
+    age = (today(period["timezone"]) - last).days
+    if last == ends and age > OLD_DAYS:
+        return say(lang, f"The newest day of the data is {age} days ago.", f"最新数据是 {age} 天前的。")
+    return ""
+
+
+def _since(place: Path) -> str:
+    """What changed since the report before, in the words of the report; "" if there was none."""
+    found = comparison_of(place)
+    return f"{found.title}{say(found.lang, ': ', '：')}{found.sentence}" if found else ""
+
+
+def _built(place: Path, lang: Language) -> str:
     built = str(read_json(place / "manifest.json").get("finished_at", ""))[:16].replace("T", " ")
-    reach = (
-        say(lang, f"data up to {period['data_last_date']}, ", f"数据截至 {period['data_last_date']}，")
-        if period
-        else ""
-    )
-    return reach + say(lang, f"built {built} UTC", f"生成于 {built} UTC")
+    return say(lang, f"built {built} UTC", f"生成于 {built} UTC")
+
+
+def _table(headline: Mapping[str, Any], verdict: str, lang: Language) -> str:
+    """The headline numbers, as the first screen of the report shows them."""
+    headers, rows = headline.get("columns", []), headline.get("rows", [])
+    if not headers or not rows:
+        return ""
+    columns = [[str(row[number]) for row in rows] for number in range(len(headers))]
+    numeric = [number > 0 and reads_as_number(column) for number, column in enumerate(columns)]
+    return html_table([str(one) for one in headers], columns, numeric, caption=verdict, lang=lang)
 
 
 def _link(name: str, is_done: bool, out: Path, lang: Language) -> tuple[str, str]:

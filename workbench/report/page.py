@@ -2,26 +2,40 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from html import escape
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from workbench.language import Language, say
+from workbench.report.annotations import Annotation
 from workbench.report.block import CHART_PLACE, TEMPLATES, block_style, without_links
 from workbench.report.charts import CHART_MIME
 from workbench.report.figure import Figures, library
 from workbench.report.notebook import cells_in, tags
 from workbench.report.theme import recolour
 
+HTML_LANG: dict[Language, str] = {"en": "en", "zh": "zh-CN"}
 _SILENT = {"parameters", "injected-parameters", "setup"}
 _IMAGES = ("image/png", "image/jpeg")
 _HEADING = re.compile(r'<h2 id="([^"]*)">(.*?)</h2>', re.DOTALL)
 _FIRST_HEADING = re.compile(r"<h1[^>]*>.*?</h1>\s*", re.DOTALL)
+_ANY_HEADING = re.compile(r"<h[1-6]>(.*?)</h[1-6]>", re.DOTALL)
 _IDS = re.compile(r'\bid="([^"]*)"')
 
 
-def make_page(node: Any, lang: Language, title: str, facts: Mapping[str, str]) -> str:
+def make_page(
+    node: Any,
+    lang: Language,
+    title: str,
+    facts: Mapping[str, str],
+    *,
+    annotations: Sequence[Annotation] = (),
+    comment: str = "",
+    related: Sequence[tuple[str, str]] = (),
+    since: str = "",
+) -> str:
     """Build the report of an executed notebook.
 
     Parameters
@@ -34,13 +48,21 @@ def make_page(node: Any, lang: Language, title: str, facts: Mapping[str, str]) -
         Heading of the page; the notebook's own first heading is left out.
     facts
         What the run was made of, shown at the end of the page.
+    annotations
+        Days to draw on the charts over time.
+    comment
+        What the analyst says at the top, Markdown.
+    related
+        Name and title of reports beside it, to which the index of their batch leads.
+    since
+        HTML that follows the first screen: what changed since the report before.
 
     Raises
     ------
     ValueError
         If a chart cannot be drawn.
     """
-    figures = Figures(lang)
+    figures = Figures(lang, annotations)
     first_screen, parts = "", []
     for cell in cells_in(node, lang):
         for kind, html in _parts_of(cell, figures):
@@ -58,6 +80,9 @@ def make_page(node: Any, lang: Language, title: str, facts: Mapping[str, str]) -
         contents=_HEADING.findall(body),
         body=without_links(body, targets),
         facts=facts,
+        since=since,
+        comment=_comment(comment) if comment else "",
+        related=[(quote(name), said) for name, said in related],
         words=_words(lang),
         library=library() if figures.specs else "",
         payload=figures.payload() if figures.specs else "",
@@ -70,7 +95,7 @@ def fill_template(name: str, *, lang: Language, **content: Any) -> str:
         _templates()
         .get_template(name)
         .render(
-            html_lang="zh-CN" if lang == "zh" else "en",
+            html_lang=HTML_LANG[lang],
             style=page_style(),
             script=(TEMPLATES / "page.js").read_text(encoding="utf-8"),
             **content,
@@ -83,7 +108,7 @@ def page_style() -> str:
     """Style of reports and of the index."""
     own = (TEMPLATES / "page.css").read_text(encoding="utf-8")
     dark = f"@media screen and (prefers-color-scheme:dark){{{recolour('.wb-still', 'dark')}}}"
-    return f"{block_style()}{own}{dark}@media print{{{recolour('.wb-view', 'light')}}}"
+    return f"{block_style()}{own}{dark}"
 
 
 @cache
@@ -99,6 +124,10 @@ def _words(lang: Language) -> dict[str, str]:
         "facts": say(lang, "How this report was made", "本报告如何生成"),
         "data": say(lang, "Data (CSV)", "数据 (CSV)"),
         "scroll": say(lang, "Scroll for more columns →", "左右滑动查看更多列 →"),
+        "comment": say(lang, "The analyst's comment", "分析师的话"),
+        "related": say(lang, "Beside this report", "同批报告"),
+        "overview": say(lang, "overview", "总览"),
+        "colon": say(lang, ": ", "："),
     }
 
 
@@ -139,11 +168,33 @@ def _with_chart(data: Any, figures: Figures, kind: str) -> str:
 def _renderer() -> Any:
     import mistune
 
-    return mistune.create_markdown(escape=True, plugins=["table", "strikethrough"])
+    class Renderer(mistune.HTMLRenderer):
+        """HTML that cannot harm: links lead to pages or within this one, pictures are part of the text."""
+
+        def link(self, text: str, url: str, title: str | None = None) -> str:
+            """A link to a page, which is not told where one came from; of other kinds the words."""
+            if url.startswith("#"):
+                return f'<a href="{escape(url)}">{text}</a>'
+            if urlsplit(url).scheme.lower() not in ("http", "https", "mailto"):
+                return text
+            return f'<a href="{escape(url)}" rel="noopener noreferrer">{text}</a>'
+
+        def image(self, text: str, url: str, title: str | None = None) -> str:
+            """A picture that is in the text itself; of others, which would ask the network, the words."""
+            if not url.startswith(("data:image/png;base64,", "data:image/jpeg;base64,")):
+                return text
+            return str(super().image(text, url, title))
+
+    return mistune.create_markdown(renderer=Renderer(escape=True), plugins=["table", "strikethrough"])
 
 
 def _markdown(source: str) -> str:
     return str(_renderer()(source))
+
+
+def _comment(source: str) -> str:
+    """The comment; its headings are not those of the report."""
+    return _ANY_HEADING.sub(r'<p class="wb-lead">\1</p>', _markdown(source))
 
 
 def _number_headings(html: str) -> str:

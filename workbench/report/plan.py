@@ -37,6 +37,7 @@ class _Part(BaseModel):
         default=None, description="CSV file with the columns date, label and maybe end_date, drawn on charts over time."
     )
     comment: str | None = Field(default=None, description="What you have to say, at the top of the report.")
+    mask_below: int | None = Field(default=None, ge=0, description="Numbers of fewer people than these are not shown.")
     parameters: dict[str, Any] = Field(default_factory=dict, description="Parameters of the notebook, by name.")
 
 
@@ -319,6 +320,7 @@ def _request(run: Run, defaults: Defaults, declared: set[str], as_of: date | Non
         as_of=as_of,
         annotations=run.annotations or defaults.annotations,
         comment=run.comment if run.comment is not None else defaults.comment or "",
+        mask_below=run.mask_below if run.mask_below is not None else defaults.mask_below or 0,
     )
 
 

@@ -121,9 +121,16 @@ def _alerts(watch: Watch) -> dict[str, Any]:
     }
 
 
+def _table(table: pd.DataFrame) -> dict[str, Any]:
+    """The short table of the first screen, as it is read there."""
+    rows = [[str(value) for value in row] for row in table.itertuples(index=False)]
+    return {"columns": [str(name) for name in table.columns], "rows": rows}
+
+
 def _findings(analysis: Analysis) -> dict[str, Any]:
     return {
         "verdict": analysis.headline.verdict,
+        "headline": _table(analysis.headline.table),
         "findings": [
             {"name": one.name, "text": one.text, "value": plain_value(one.value), **_cell(one.cell)}
             for one in analysis.findings
@@ -140,6 +147,21 @@ def _findings(analysis: Analysis) -> dict[str, Any]:
                 **_cell(one.cell),
             }
             for one in analysis.headline.actions
+        ],
+        "figures": [
+            {
+                "name": one.name,
+                "label": one.label,
+                "value": plain_value(one.value),
+                "ci_lower": plain_value(one.ci_lower),
+                "ci_upper": plain_value(one.ci_upper),
+                "unit": one.unit,
+                "better": one.better,
+                "kind": one.kind,
+                "days": one.days,
+                **_cell(one.cell),
+            }
+            for one in analysis.figures
         ],
         "notes": list(analysis.notes),
         "flags": list(analysis.flags),

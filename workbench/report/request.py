@@ -8,8 +8,8 @@ from typing import Any
 
 from workbench.errors import ParameterError
 from workbench.language import Language
-from workbench.parameters import local_path
 from workbench.report import folder
+from workbench.report.annotations import load_annotations
 from workbench.report.dates import absolute_dates
 from workbench.report.notebook import find_notebook, load_notebook, parameters_of, title_of
 from workbench.report.parameters import check_parameters
@@ -39,6 +39,8 @@ class Request:
         What the analyst says at the top of the report; "" for nothing.
     related
         Name and title of runs beside it, which the report leads to.
+    mask_below
+        Numbers of fewer people are not shown; 0: every number is.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Request:
     annotations: str = ""
     comment: str = ""
     related: tuple[tuple[str, str], ...] = ()
+    mask_below: int = 0
 
     def node(self) -> Any:
         """The notebook, read anew."""
@@ -69,6 +72,7 @@ def prepare_run(
     as_of: date | None = None,
     annotations: str | None = None,
     comment: str = "",
+    mask_below: int = 0,
 ) -> Request:
     """Check everything about a run that can be known before it starts.
 
@@ -78,8 +82,12 @@ def prepare_run(
     Raises
     ------
     ParameterError
-        If the notebook, a parameter, the name or the annotations are wrong.
+        If the notebook, a parameter, the name, the annotations or the least size of groups are wrong.
     """
+    if mask_below < 0:
+        raise ParameterError(
+            f"mask_below is {mask_below}; it must be a number of people, such as 10, or 0 to show all."
+        )
     path = find_notebook(notebook)
     node = load_notebook(path)
     name = path.stem if name is None else name
@@ -89,10 +97,7 @@ def prepare_run(
     given = {**parameters, **({"lang": lang} if lang and has_lang else {})}
     values = check_parameters(specs, absolute_dates(specs, given, as_of, period), path.stem)
     chosen: Language = "zh" if (values.get("lang") or lang) == "zh" else "en"
-    if annotations and not local_path(annotations).is_file():
-        raise ParameterError(
-            f'annotations: there is no file "{annotations}". Give a CSV file with the columns date and label.'
-        )
+    load_annotations(annotations or "")
     return Request(
         name=name,
         notebook=path,
@@ -103,4 +108,5 @@ def prepare_run(
         lang=chosen,
         annotations=annotations or "",
         comment=comment.strip(),
+        mask_below=mask_below,
     )

@@ -31,7 +31,7 @@ def run_key(request: Request, data_fingerprint: str) -> str:
         _installed(),
         sorted(request.parameters.items()),
         [_named_file(value) for value in request.parameters.values()],
-        [request.lang, request.comment, _named_file(request.annotations)],
+        [request.lang, request.comment, request.mask_below, _named_file(request.annotations)],
         data_fingerprint,
     ]
     return hashlib.blake2b(json.dumps(parts, default=str).encode(), digest_size=16).hexdigest()

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from workbench.errors import SourceError
 from workbench.language import Language
-from workbench.parameters import FOLDER
+from workbench.mask import MASK_BELOW
+from workbench.parameters import FOLDER, local_path
 from workbench.report import folder
 from workbench.report.kernel import Failure, Kernels, OnProgress, execute
 from workbench.report.manifest import code_revision, read_json, versions, write_json
@@ -224,7 +225,7 @@ def _run_in(
     try:
         environment = _environment(temporary, request) | {KNOWN: known}
     except SourceError as error:
-        return Failure(scrub(str(error), *_private(request)), True, None)
+        return Failure(_scrubbed(str(error), request, temporary), True, None)
     if limits.memory:
         environment["WORKBENCH_MEMORY_LIMIT"] = limits.memory
     executed, log = temporary / "notebook.ipynb", temporary / "kernel.log"
@@ -241,8 +242,8 @@ def _run_in(
     if executed.is_file():
         _save_scrubbed(executed, request)
     if failure is not None:
-        log.write_text(scrub(log.read_text(errors="replace"), *_private(request)), encoding="utf-8")
-        return Failure(scrub(failure.message, *_private(request)), failure.is_refusal, failure.cell)
+        log.write_text(_scrubbed(log.read_text(errors="replace"), request, temporary), encoding="utf-8")
+        return Failure(_scrubbed(failure.message, request, temporary), failure.is_refusal, failure.cell)
     log.unlink()
     return _make_page(temporary, request)
 
@@ -250,6 +251,7 @@ def _run_in(
 def _environment(temporary: Path, request: Request) -> dict[str, str]:
     """Environment of the kernel; the source travels here, never in a notebook."""
     environment = {
+        MASK_BELOW: str(request.mask_below or ""),
         "WORKBENCH_SOURCE": _absolute(request.source, "source"),
         "WORKBENCH_MAPPING": "",
         "WORKBENCH_OUT": str(temporary.absolute()),
@@ -285,45 +287,87 @@ def _save_scrubbed(path: Path, request: Request) -> None:
     node = load_notebook(path)
     for key in ("input_path", "output_path"):
         node.metadata.get("papermill", {}).pop(key, None)
-    nbformat.write(nbformat.from_dict(scrub(node, *_private(request))), path)
+    nbformat.write(nbformat.from_dict(_scrubbed(node, request, path.parent)), path)
 
 
-def _private(request: Request) -> list[str]:
-    """The source, and files that parameters name by their whole path."""
-    given = [one for one in request.parameters.values() if isinstance(one, str) and Path(one).is_absolute()]
-    return [request.source, *given]
+def _scrubbed(content: Any, request: Request, temporary: Path) -> Any:
+    """The same without the places that a run knows of: its source, its files, and where it is at work."""
+    folders = {str(temporary): "out", str(request.notebook.parent): "notebooks"}
+    here = Path.cwd()
+    if len(here.parts) > _LEAST_PARTS:  # "/data" tells nothing, and is part of other words
+        folders[str(here)] = "."
+    return scrub(content, *private_places(request), folders=folders)
+
+
+_LEAST_PARTS = 2
+
+
+def private_places(request: Request) -> list[str]:
+    """The source, its mapping, annotations, and files that parameters name by a path."""
+    given = [one for one in request.parameters.values() if isinstance(one, str) and _is_path(one)]
+    return [request.source, *given, *filter(None, [request.mapping, request.annotations])]
+
+
+def _is_path(value: str) -> bool:
+    """Whether a parameter names a file: the page ``/home`` is none, although there is such a folder."""
+    if is_url(value) or "\n" in value or len(Path(value).parts) == 1:
+        return False
+    path = Path(value)
+    return (
+        (path.is_absolute() and len(path.parts) > _LEAST_PARTS) or value.startswith("~") or local_path(value).is_file()
+    )
 
 
 def _make_page(temporary: Path, request: Request) -> Failure | None:
+    from workbench.report.annotations import load_annotations
+    from workbench.report.comparison import comparison_html, keep_previous
     from workbench.report.page import facts_of_run, make_page
 
     node, code = load_notebook(temporary / "notebook.ipynb"), code_revision()
     facts = facts_of_run(
         notebook=request.notebook.stem,
         source=safe_name(request.source),
-        parameters=scrub(dict(request.parameters), *_private(request)),
+        parameters=_scrubbed(dict(request.parameters), request, temporary),
         version=versions()["workbench"],
         commit=str(code["commit"]) if code else None,
         lang=request.lang,
     )
+    since = keep_previous(temporary, temporary.parent / request.name, _asked(request))
     try:
-        page = make_page(node, request.lang, request.title, facts)
+        page = make_page(
+            node,
+            request.lang,
+            request.title,
+            facts,
+            annotations=load_annotations(request.annotations),
+            comment=request.comment,
+            related=request.related,
+            since=comparison_html(since) if since else "",
+        )
     except ValueError as error:
-        return Failure(f"The page was not made: {error}", False, None)
+        return Failure(_scrubbed(f"The page was not made: {error}", request, temporary), False, None)
     (temporary / REPORT).write_text(page, encoding="utf-8")
     return None
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    """What was asked, as it may be shown."""
+    return {
+        "notebook": request.notebook.stem,
+        "parameters": scrub(dict(request.parameters), *private_places(request)),
+        "source": safe_name(request.source),
+        "mask_below": request.mask_below,
+    }
 
 
 def _manifest(
     request: Request, failure: Failure | None, findings: Mapping[str, Any], started: datetime, seconds: float
 ) -> dict[str, Any]:
     return {
-        "notebook": request.notebook.stem,
         "name": request.name,
         "title": request.title,
-        "parameters": scrub(dict(request.parameters), *_private(request)),
+        **_asked(request),
         "lang": request.lang,
-        "source": safe_name(request.source),
         "data_fingerprint": findings.get("data", {}).get("fingerprint"),
         "versions": versions(),
         "code": code_revision(),

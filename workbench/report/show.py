@@ -10,12 +10,12 @@ import pandas as pd
 
 from workbench.analysis import Action, Analysis
 from workbench.errors import ParameterError, nearest
-from workbench.glossary import metric
+from workbench.glossary import Metric, metric
 from workbench.language import Language, format_amount, format_count, format_interval, say
 from workbench.period import zone
 from workbench.report.block import CHART_PLACE, Block, link
 from workbench.report.shop import OpenShop
-from workbench.report.table import format_column, html_table
+from workbench.report.table import format_column, html_table, reads_as_number
 from workbench.report.words import (
     column_heading,
     column_label,
@@ -50,7 +50,7 @@ def first_screen(analysis: Analysis, chart: Any = None) -> Block:
     lang, headline = analysis.lang, analysis.headline
     frame = headline.table
     columns = [[str(value) for value in frame[name]] for name in frame.columns]
-    numeric = [number > 0 and _reads_as_number(column) for number, column in enumerate(columns)]
+    numeric = [number > 0 and reads_as_number(column) for number, column in enumerate(columns)]
     table = html_table([str(name) for name in frame.columns], columns, numeric, caption=headline.verdict, lang=lang)
     flags = "".join(f'<p class="wb-flag" role="note">{escape(flag)}</p>' for flag in analysis.flags)
     html = (
@@ -60,7 +60,7 @@ def first_screen(analysis: Analysis, chart: Any = None) -> Block:
     )
     lines = [headline.verdict, *analysis.flags, frame.to_string(index=False)]
     lines += [f"- {action.text}" for action in headline.actions]
-    return Block("first-screen", html, "\n".join(lines), chart)
+    return Block("first-screen", html, "\n".join(lines), _of_what_is_shown(chart, analysis))
 
 
 def show_table(analysis: Analysis, name: str, *, empty: str | None = None) -> Block:
@@ -108,11 +108,27 @@ def _why_empty(table: str, lang: Language) -> str:
 def show_chart(analysis: Analysis, chart: Any) -> Any:
     """Show a chart, or say that the data give none (charts of nothing are None)."""
     if chart is not None:
-        return chart
+        return _of_what_is_shown(chart, analysis)
     none = say(
         analysis.lang, "Nothing to draw: the data of this period give no such picture.", "本期数据不足以绘制此图。"
     )
     return Block("note", f"<p>{none}</p>", none)
+
+
+def _of_what_is_shown(chart: Any, analysis: Analysis) -> Any:
+    """A chart that says below its title that small groups are left out of it, and of what its title counts."""
+    if chart is None or not analysis.mask_below:
+        return chart
+    given: Any = getattr(chart, "title", None)
+    title = given.to_dict() if hasattr(given, "to_dict") else {"text": given if isinstance(given, str | list) else ""}
+    lines = title.get("subtitle") or []
+    left_out = say(
+        analysis.lang,
+        f"Groups of fewer than {analysis.mask_below} users are left out, of what the title counts too.",
+        f"少于 {analysis.mask_below} 名用户的群体未计入，标题中的计数亦然。",
+    )
+    below = [*(lines if isinstance(lines, list) else [lines]), left_out]
+    return chart.properties(title={**title, "subtitle": below})
 
 
 def show_findings(analysis: Analysis) -> Block:
@@ -154,16 +170,25 @@ def show_definitions(analysis: Analysis) -> Block:
     lang = analysis.lang
     items, lines = [], []
     for one in metrics_of({name: list(table.columns) for name, table in analysis.tables.items()}):
-        facts = [
-            (say(lang, "Formula", "公式"), one.formula(lang)),
-            (say(lang, "Window", "窗口"), one.window(lang)),
-            (say(lang, "Of", "分母"), one.denominator(lang)),
-            (say(lang, "In the CSV", "CSV 中"), told_codes(one.id, analysis.tables, lang)),
-        ]
+        facts = [*_facts(one, lang), (say(lang, "In the CSV", "CSV 中"), told_codes(one.id, analysis.tables, lang))]
         body = "".join(f"<span><b>{escape(name)}</b> {escape(text)}</span>" for name, text in facts if text)
         items.append(f'<dt id="def-{escape(one.id)}">{escape(one.name(lang))}</dt><dd>{body}</dd>')
         lines.append(f"{one.name(lang)}: {one.formula(lang)}")
     return Block("definitions", f'<dl class="wb-definitions">{"".join(items)}</dl>', "\n".join(lines))
+
+
+def _facts(known: Metric, lang: Language) -> list[tuple[str, str]]:
+    """What the glossary says of a metric, each with its name."""
+    return [
+        (say(lang, "Formula", "公式"), known.formula(lang)),
+        (say(lang, "Window", "窗口"), known.window(lang)),
+        (say(lang, "Of", "分母"), known.denominator(lang)),
+    ]
+
+
+def _tip(known: Metric, lang: Language) -> str:
+    """The definition of a metric, short."""
+    return "<br>".join(f"<b>{escape(name)}</b> {escape(text)}" for name, text in _facts(known, lang) if text)
 
 
 def show_limits(analysis: Analysis) -> Block:
@@ -203,12 +228,6 @@ def _action(action: Action, lang: Language) -> str:
     )
 
 
-def _reads_as_number(column: list[str]) -> bool:
-    """Whether the texts of a column are numbers, so that they align right."""
-    filled = [text for text in column if text not in ("", "–")]
-    return bool(filled) and all(text.lstrip("+−-±~≈<>¥$€£ ")[:1].isdigit() for text in filled)
-
-
 def _frame(frame: pd.DataFrame, table: str, lang: Language) -> str:
     names = columns_shown(frame, table)
     defined = [metric(name, table) for name in names]
@@ -223,7 +242,7 @@ def _frame(frame: pd.DataFrame, table: str, lang: Language) -> str:
         for name in names
     ]
     numeric = [
-        _is_number(frame[name]) or (number > 0 and _reads_as_number(texts) and not _holds_days(texts))
+        _is_number(frame[name]) or (number > 0 and reads_as_number(texts) and not _holds_days(texts))
         for number, (name, texts) in enumerate(zip(names, cells, strict=True))
     ]
     return html_table(
@@ -233,6 +252,7 @@ def _frame(frame: pd.DataFrame, table: str, lang: Language) -> str:
         caption=column_label(table, lang),
         lang=lang,
         targets=[f"def-{one.id}" if one else "" for one in defined],
+        tips=[_tip(one, lang) if one else "" for one in defined],
     )
 
 

@@ -13,6 +13,7 @@ LONG_TABLE = 30
 ROWS_BEFORE_FOLD = 15
 LONGEST_ON_ONE_LINE = 26
 LONGEST_NAME_ON_ONE_LINE = 16
+LONGEST_ON_PAPER = 12
 Unit = str
 UNIT_BY_ENDING = {
     "_rate": "rate", "_share": "rate", "_amount": "amount", "_revenue": "amount", "_value": "amount",
@@ -113,6 +114,18 @@ def _text(value: object, lang: Language) -> str:
     return str(value)
 
 
+def reads_as_number(column: Sequence[str]) -> bool:
+    """Whether the texts of a column are numbers, so that they align right.
+
+    Examples
+    --------
+    >>> reads_as_number(["−1.5%", "–"]), reads_as_number(["live", "2"])
+    (True, False)
+    """
+    filled = [text for text in column if text not in ("", "–")]
+    return bool(filled) and all(text.lstrip("+−-±~≈<>¥$€£ ")[:1].isdigit() for text in filled)
+
+
 def html_table(
     headers: Sequence[str],
     columns: Sequence[Sequence[str]],
@@ -121,6 +134,7 @@ def html_table(
     caption: str,
     lang: Language,
     targets: Sequence[str] | None = None,
+    tips: Sequence[str] | None = None,
 ) -> str:
     """Build a table; a long one shows its first rows and folds the rest, a wide one scrolls in its own box.
 
@@ -134,9 +148,12 @@ def html_table(
         Language of the words around it.
     targets
         For each column the place that defines it, or "".
+    tips
+        For each column HTML that shows its definition while its heading is pointed at or has the focus, or "".
     """
     rows = list(zip(*columns, strict=True))
-    head = _head(headers, numeric, targets or [""] * len(headers))
+    nothing = [""] * len(headers)
+    head = _head(headers, numeric, targets or nothing, tips or nothing)
     folded = len(rows) > LONG_TABLE
     shown = _box(head, rows[:ROWS_BEFORE_FOLD] if folded else rows, numeric, caption)
     if not folded:
@@ -147,19 +164,19 @@ def html_table(
     return f'{shown}<details class="wb-more"><summary>{words}</summary>{more}</details>'
 
 
-def _head(headers: Sequence[str], numeric: Sequence[bool], targets: Sequence[str]) -> str:
+def _head(headers: Sequence[str], numeric: Sequence[bool], targets: Sequence[str], tips: Sequence[str]) -> str:
     cells = [
-        f'<th scope="col"{_side(is_number)}>{link(target, escape(header)) if target else escape(header)}</th>'
-        for header, is_number, target in zip(headers, numeric, targets, strict=True)
+        f'<th scope="col"{_side(is_number)}>{link(target, escape(header), tip) if target else escape(header)}</th>'
+        for header, is_number, target, tip in zip(headers, numeric, targets, tips, strict=True)
     ]
     return f"<thead><tr>{''.join(cells)}</tr></thead>"
 
 
 def _box(head: str, rows: Sequence[Sequence[str]], numeric: Sequence[bool], caption: str) -> str:
     body = "".join(f"<tr>{_row(row, numeric)}</tr>" for row in rows)
-    label = escape(caption)
+    label, columns = escape(caption), f' style="--wb-columns:{len(numeric)}"'
     return (
-        f'<div class="wb-scroll" role="region" aria-label="{label}" tabindex="0"><table class="wb-table">'
+        f'<div class="wb-scroll" role="region" aria-label="{label}" tabindex="0"><table class="wb-table"{columns}>'
         f'<caption class="wb-unseen">{label}</caption>{head}<tbody>{body}</tbody></table></div>'
     )
 
@@ -182,6 +199,8 @@ def _name(cell: str) -> str:
 
 
 def _length(text: str) -> str:
-    """Let sentences wrap; dates and names stay on one line. A Chinese character is as wide as two letters."""
+    """Let sentences wrap, and on paper longer names; dates stay on one line. A Chinese character is as wide as two letters."""
     width = len(text) + sum(character > "\u2e7f" for character in text)
-    return ' class="wb-long"' if width > LONGEST_ON_ONE_LINE else ""
+    if width > LONGEST_ON_ONE_LINE:
+        return ' class="wb-long"'
+    return ' class="wb-some"' if width > LONGEST_ON_PAPER else ""

@@ -1,5 +1,6 @@
 """How charts look, in light and dark: one place, so that charts themselves carry no style."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 Shade = Literal["light", "dark"]
@@ -53,7 +54,18 @@ def chart_config(shade: Shade) -> dict[str, Any]:
         "line": {"strokeWidth": 2},
         "point": {"filled": True, "size": 50},
         "bar": {"color": palette[0]},
+        "style": {
+            "annotation-band": {"color": ink["soft"], "opacity": 0.13},
+            "annotation-rule": {"color": ink["soft"], "strokeDash": [3, 2], "strokeWidth": 1},
+            "annotation-name": {"color": ink["soft"], "fontSize": 10},
+        },
     }
+
+
+def merge_config(theme: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The theme with what a chart says of its own, part by part."""
+    parts = {key: {**theme[key], **value} for key, value in own.items() if isinstance(theme.get(key), dict)}
+    return {**theme, **own, **parts}
 
 
 def recolour(of: str, shade: Shade) -> str:

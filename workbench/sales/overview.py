@@ -20,6 +20,7 @@ from workbench.sales.contribution import CATEGORY_COLUMNS, COLUMNS, category_con
 from workbench.sales.figures import ORDERS
 from workbench.sales.findings import sales_findings
 from workbench.sales.headline import sales_headline
+from workbench.sales.headline_figures import sales_figures
 from workbench.sales.kpis import COLUMNS as KPI_COLUMNS
 from workbench.sales.kpis import sales_kpis
 from workbench.sales.notes import sales_notes
@@ -130,6 +131,7 @@ def overview_sales(
         notes=sales_notes(shop, period, spans, found, alerts, tables, segment_by, lang),
         flags=shop.flags(period, lang, has_orders=has_orders),
         watch=sales_watch(tables, spans.now, lang),
+        figures=sales_figures(tables, lang) if has_orders else (),
     )
 
 

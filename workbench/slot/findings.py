@@ -491,7 +491,8 @@ def _chooser(tables: Tables, lang: Language, facts: Facts) -> list[Finding]:
     few = format_rate(alone, 0)
     lead = say(lang, f"{few} of attributed orders have one touch", f"{few} 的已归因订单只有一个触点")
     low, high = (
-        f"{format_rate(row[f'{end}_share'])} ({_model_word(row[f'{end}_model'], lang)})" for end in ("lowest", "highest")
+        f"{format_rate(row[f'{end}_share'])} ({_model_word(row[f'{end}_model'], lang)})"
+        for end in ("lowest", "highest")
     )
     apart = say(
         lang,

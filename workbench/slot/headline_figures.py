@@ -31,9 +31,13 @@ def _untouched(tables: Mapping[str, pd.DataFrame], models: Sequence[str], lang: 
     has_money = bool(direct["amount_share"].notna().any())
     column = "amount_share" if has_money else "conversion_share"
     key = {"target": "purchase", "model": shown_model(models), "credited_id": DIRECT}
-    what = ("paid amount after no slot", "无坑位触点的支付金额占比") if has_money else (
-        "orders after no slot",
-        "无坑位触点的订单占比",
+    what = (
+        ("paid amount after no slot", "无坑位触点的支付金额占比")
+        if has_money
+        else (
+            "orders after no slot",
+            "无坑位触点的订单占比",
+        )
     )
     return figures_at(
         tables,

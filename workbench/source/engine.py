@@ -11,6 +11,7 @@ import operator
 import os
 import re
 import shutil
+import sys
 import tempfile
 import threading
 import weakref
@@ -545,12 +546,18 @@ def _connect_url(url: str, mapping: Mapping) -> Engine:
             f"source {parts.scheme}://…/{name}: its driver is not installed ({_first_line(error)}). "
             f'Install it with: pip install "workbench[{parts.scheme}]".'
         ) from None
-    except (OSError, ValueError, ibis.common.exceptions.IbisError) as error:
+    except (OSError, ValueError, ibis.common.exceptions.IbisError, *_errors_of_drivers()) as error:
         raise SourceError(f"source {parts.scheme}://…/{name}: cannot be opened ({type(error).__name__}).") from None
     if backend.name == "clickhouse":
         _prepare_clickhouse(backend.con)
     kind: EngineKind = {"duckdb": "duckdb", "clickhouse": "clickhouse"}.get(backend.name, "other")  # type: ignore[assignment]
     return _from_database(backend, kind, name, mapping)
+
+
+def _errors_of_drivers() -> list[type[Exception]]:
+    """What drivers raise of their own kind when a server is away; it names the host, and the user at times."""
+    known = [("clickhouse_connect.driver.exceptions", "ClickHouseError"), ("psycopg", "Error"), ("duckdb", "Error")]
+    return [getattr(sys.modules[module], name) for module, name in known if module in sys.modules]
 
 
 def without_password(source: str) -> str:

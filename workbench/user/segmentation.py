@@ -17,6 +17,7 @@ from workbench.user.audience_result import audience_result
 from workbench.user.audience_rules import AudienceRules, load_audience_rules
 from workbench.user.findings import user_findings
 from workbench.user.headline import user_headline
+from workbench.user.headline_figures import user_figures
 from workbench.user.lifecycle import read_lifecycle
 from workbench.user.next_purchase import read_buyers, read_next_purchase, read_purchases
 from workbench.user.notes import user_notes
@@ -197,6 +198,7 @@ def segment_users(
         notes=user_notes(shop, rules, quadrants, tables, lang),
         flags=shop.flags(period, lang, has_orders=not shop.has("orders") or quadrants.moves.orders.sum() > 0),
         watch=user_watch(tables, lang),
+        figures=user_figures(tables, window_days, lang),
     )
 
 

@@ -43,6 +43,15 @@
     document.head.append(script);
   }
 
+  function mergeConfig(theme, own) {
+    const merged = { ...theme, ...own };
+    for (const [key, value] of Object.entries(own || {})) {
+      if (theme[key] && typeof theme[key] === "object") merged[key] = { ...theme[key], ...value };
+    }
+    return merged;
+  }
+
+  // The still picture stays in the page: on paper it is the one that shows, in light colours whatever the screen has.
   async function draw(figure, content) {
     const view = figure.querySelector(".wb-view");
     const column = figure.clientWidth;
@@ -54,7 +63,7 @@
     else if (column < 600) stack(spec);
     if (isWhole && spec.autosize.type === "fit" && column < 600) spec.height = Math.min(spec.height, 165);
     const shade = dark.matches ? "dark" : "light";
-    const config = { ...content.config[shade], ...spec.config };
+    const config = mergeConfig(content.config[shade], spec.config);
     config.font = getComputedStyle(document.body).fontFamily;
     delete spec.config;
     const options = {
@@ -63,25 +72,36 @@
       tooltip: { theme: shade },
     };
     const holder = document.createElement("div");
-    const last = [...view.childNodes];
-    view.classList.remove("wb-still");
-    view.replaceChildren(holder);
+    const last = view.querySelector(".wb-live-view");
+    holder.className = "wb-live-view";
+    if (last) last.replaceWith(holder);
+    else view.prepend(holder);
+    view.classList.add("wb-drawn");
     let drawn;
     try {
       drawn = await vegaEmbed(holder, spec, options);
     } catch (error) {
-      view.replaceChildren(...last);
-      view.classList.add("wb-still");
+      if (last) holder.replaceWith(last);
+      else {
+        holder.remove();
+        view.classList.remove("wb-drawn");
+      }
       throw error;
     }
     for (let tries = 0; !isWhole && tries < 3; tries += 1) {
-      const width = view.querySelector("svg").getBoundingClientRect().width;
+      const width = holder.querySelector("svg").getBoundingClientRect().width;
       if (width <= column + 1) break;
       if (fills) spec.width = Math.max(60, spec.width - Math.ceil(width - column));
       else scaleWidths(spec, Math.max(0.2, (column / width) * 0.97));
       drawn.finalize();
       drawn = await vegaEmbed(holder, spec, options);
     }
+    const picture = holder.querySelector("svg");
+    for (const mark of picture.querySelectorAll("[role],[aria-label],[aria-roledescription]")) {
+      for (const told of ["role", "aria-label", "aria-roledescription"]) mark.removeAttribute(told);
+    }
+    picture.setAttribute("role", "img");
+    picture.setAttribute("aria-label", figure.getAttribute("aria-label"));
     if (figure.finish) figure.finish();
     figure.finish = () => drawn.finalize();
   }
@@ -89,10 +109,10 @@
   function dataOf(spec, datasets) {
     const names = new Set();
     JSON.stringify(spec, (key, value) => {
-      if (key === "data" && value && value.name && datasets[value.name]) names.add(value.name);
+      if (key === "data" && value && Array.isArray(datasets[value.name]) && datasets[value.name].length) names.add(value.name);
       return value;
     });
-    return names.size === 1 ? datasets[[...names][0]] : null;
+    return [...names].map((name) => datasets[name]);
   }
 
   function csvCell(value) {
@@ -102,24 +122,45 @@
     return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   }
 
+  function save(rows, name) {
+    const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+    const lines = [columns, ...rows.map((row) => columns.map((column) => row[column]))];
+    const text = "\ufeff" + lines.map((line) => line.map(csvCell).join(",")).join("\r\n") + "\r\n";
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
+
+  // The first screen has no room to lose: there the data are offered at its end.
   function offerData(figure, content) {
-    const rows = dataOf(content.specs[Number(figure.dataset.chart)], content.datasets);
-    if (!Array.isArray(rows) || !rows.length || figure.closest(".wb-first")) return;
-    const button = document.createElement("button");
-    button.className = "wb-csv";
-    button.type = "button";
-    button.textContent = words.wordsCsv;
-    button.addEventListener("click", () => {
-      const names = [...new Set(rows.flatMap((row) => Object.keys(row)))];
-      const lines = [names, ...rows.map((row) => names.map((name) => row[name]))];
-      const text = "\ufeff" + lines.map((line) => line.map(csvCell).join(",")).join("\r\n") + "\r\n";
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-      link.download = `chart-${Number(figure.dataset.chart) + 1}.csv`;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    const number = Number(figure.dataset.chart);
+    const all = dataOf(content.specs[number], content.datasets);
+    const label = figure.getAttribute("aria-label");
+    const row = document.createElement("p");
+    row.className = "wb-data";
+    all.forEach((rows, one) => {
+      const part = all.length > 1 ? ` ${one + 1}` : "";
+      const button = document.createElement("button");
+      button.className = "wb-csv";
+      button.type = "button";
+      button.textContent = words.wordsCsv + part;
+      button.setAttribute("aria-label", `${button.textContent}: ${label}`);
+      button.addEventListener("click", () => save(rows, `chart-${number + 1}${all.length > 1 ? `-${one + 1}` : ""}.csv`));
+      row.append(button);
     });
-    figure.append(button);
+    if (all.length) (figure.closest(".wb-first") || figure).append(row);
+  }
+
+  // Whoever is in the way of a definition can put it aside (Escape) until the next one.
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") root.classList.add("wb-quiet");
+  });
+  for (const kind of ["mouseover", "focusin"]) {
+    document.addEventListener(kind, (event) => {
+      if (event.target.closest && event.target.closest("a.wb-ref")) root.classList.remove("wb-quiet");
+    });
   }
 
   hintAtWideTables();
