@@ -1,5 +1,6 @@
 """What a batch keeps, and what it leaves behind when it is disturbed."""
 
+import contextlib
 import json
 import os
 import random
@@ -165,17 +166,43 @@ class TestAlone:
         assert (tmp_path / "a" / "report.html").read_text() == "good"
 
 
+def missing(folder):
+    """What a reader of this run would miss, in words."""
+    try:
+        told = json.loads((folder / "manifest.json").read_text())
+        sizes = {name: (folder / name).stat().st_size for name in told["files"]}
+    except FileNotFoundError as error:
+        return str(error)
+    wanted = "failed" if folder.name.endswith(".failed") else "done"
+    return "" if (sizes, told["status"]) == (told["files"], wanted) else f"{folder.name}: {sizes} of {told}"
+
+
+def inode(folder):
+    with contextlib.suppress(FileNotFoundError):
+        return folder.stat().st_ino
+
+
 def whole(out):
-    """Every run that a reader sees has all the files that it says it has."""
-    for manifest in out.glob("[!.]*/manifest.json"):
-        told, folder = json.loads(manifest.read_text()), manifest.parent
-        for name, size in told["files"].items():
-            assert (folder / name).stat().st_size == size, (folder.name, name)
-        assert told["status"] == ("failed" if folder.name.endswith(".failed") else "done")
+    """Every run that a reader sees has all the files that it says it has.
+
+    A folder that was exchanged for a new one, or taken away, while it was looked at is looked at again.
+    """
+    for folder in out.glob("[!.]*/"):
+        while (seen := inode(folder)) and (what := missing(folder)):
+            assert inode(folder) != seen, what
 
 
 def kernels_of(process):
-    return [one for one in process.children(recursive=True) if "ipykernel" in " ".join(one.cmdline())]
+    """The kernels that a batch has started and that have not ended by themselves meanwhile."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [one for one in process.children(recursive=True) if "ipykernel" in command_line(one)]
+    return []
+
+
+def command_line(process):
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+        return " ".join(process.cmdline())
+    return ""
 
 
 def wait_for(is_there, seconds=60):
