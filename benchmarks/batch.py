@@ -55,7 +55,11 @@ def papermill_alone(source, requests, folder):
     meter = Meter()
     for number, request in enumerate(requests):
         papermill.execute_notebook(
-            str(request.notebook), str(folder / f"{number}.ipynb"), dict(request.parameters), progress_bar=False
+            str(request.notebook),
+            str(folder / f"{number}.ipynb"),
+            dict(request.parameters),
+            kernel_name="python3",
+            progress_bar=False,
         )
     return meter.read()["wall"]
 

@@ -15,8 +15,10 @@ from workbench.report.notebook import ROOT, skip_slow_grammar
 REFUSALS = ("ParameterError", "SourceError", "TableError")
 OnProgress = Callable[[int, int], None]
 _LAUNCH = (
-    "import sys; sys.path[:] = [path for path in sys.path if path]; sys.modules['rfc3987_syntax'] = None; "
-    "from ipykernel.kernelapp import launch_new_instance; launch_new_instance()"
+    "import gc, sys; gc.set_threshold(20_000, 20, 50); "  # libraries bring a million objects that stay
+    "sys.path[:] = [path for path in sys.path if path]; sys.modules['rfc3987_syntax'] = None; "
+    "from ipykernel.kernelapp import launch_new_instance; launch_new_instance(); "
+    "import atexit, os; atexit._run_exitfuncs(); os._exit(0)"
 )
 
 
@@ -106,11 +108,13 @@ def execute(
                 kernel_name="python3",
                 language="python",
                 progress_bar=False,
+                request_save_on_cell_execute=False,  # writing all charts anew around each cell took a second a run
                 autosave_cell_every=0,
                 start_timeout=180,
                 iopub_timeout=60,
                 kernel_environment=_environment(environment),
                 kernel_folder=str(notebook.parent),
+                kernel_output=output,
                 kernel_errors=errors,
                 kernel_deadline=deadline,
                 kernels=kernels or Kernels(),
@@ -175,6 +179,7 @@ def _register() -> None:
     from jupyter_client.kernelspec import KernelSpec
     from papermill.clientwrap import PapermillNotebookClient
     from papermill.engines import Engine, papermill_engines
+    from papermill.iorw import write_ipynb
 
     quiet = logging.getLogger("workbench.kernel")
     quiet.propagate = False
@@ -203,6 +208,10 @@ def _register() -> None:
             )
             options["kernels"].add(client.create_kernel_manager())
             start = {"env": options["kernel_environment"], "cwd": options["kernel_folder"]}
-            return client.execute(**start, stdout=options["kernel_errors"], stderr=options["kernel_errors"])
+            try:
+                client.execute(**start, stdout=options["kernel_errors"], stderr=options["kernel_errors"])
+            except Exception:
+                write_ipynb(nb_man.nb, str(options["kernel_output"]))  # a kernel died: papermill would write nothing
+                raise
 
     papermill_engines.register("workbench", OwnEngine)

@@ -29,10 +29,10 @@ def versions() -> dict[str, str | None]:
 
 def code_revision(root: Path = ROOT) -> dict[str, object] | None:
     """Commit of the code and whether files were changed since; None outside a git checkout of its own."""
-    top = _git(root, "rev-parse", "--show-toplevel")
-    commit = _git(root, "rev-parse", "--verify", "HEAD")
-    if not top or not commit or Path(top).resolve() != root.resolve():
+    told = (_git(root, "rev-parse", "--show-toplevel", "HEAD") or "").splitlines()
+    if len(told) != 2 or Path(told[0]).resolve() != root.resolve():
         return None
+    commit = told[1]
     return {"commit": commit, "dirty": bool(_git(root, "status", "--porcelain"))}
 
 

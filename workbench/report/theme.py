@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 Shade = Literal["light", "dark"]
-FONT = 'system-ui, "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", sans-serif'
+# Browsers take the first. What draws the still pictures does not know it and measures with the next that it has: a small
+# one of usual widths, since each text opens its file anew and the Chinese ones have 20 MB.
+FONT = 'system-ui, "Liberation Sans", Arial, "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", sans-serif'
 
 INKS: dict[Shade, dict[str, str]] = {
     "light": {"ink": "#1c2127", "soft": "#5c6571", "grid": "#e4e1da", "axis": "#a9a69f"},
