@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -18,6 +19,7 @@ from workbench.errors import ParameterError
 from workbench.report.batch import Options, check_only, memory_of_each, run_batch, what_would_run
 from workbench.report.folder import locked
 from workbench.report.plan import load_plan
+from workbench.source.fingerprint import fingerprint_of_files
 
 FAILS = NOTEBOOKS / "fails.ipynb"
 ROOT = Path(__file__).parents[2]
@@ -192,6 +194,12 @@ def whole(out):
             assert inode(folder) != seen, what
 
 
+def done_on(shop, out):
+    """How many runs are there that read the data as they are now."""
+    now = fingerprint_of_files(shop)
+    return sum(json.loads(path.read_text())["data_fingerprint"] == now for path in out.glob("[!.]*/manifest.json"))
+
+
 def kernels_of(process):
     """The kernels that a batch has started and that have not ended by themselves meanwhile."""
     with contextlib.suppress(psutil.NoSuchProcess):
@@ -230,32 +238,37 @@ class TestInterruption:
         whole(out)
 
     @pytest.mark.slow
-    def test_killed_at_any_moment_a_batch_can_go_on(self, tmp_path, shop):
-        """Killed ten times at random moments, then left alone: the tables of an undisturbed batch, at no moment half a run."""
-        hows = {f"run{number}": "publish" for number in range(4)}
+    def test_killed_at_any_moment_a_batch_of_thirty_can_go_on(self, tmp_path, shop):
+        """Killed again and again, then left alone: the tables of an undisturbed batch, at no moment half a run."""
+        hows = {f"run{number}": "publish" for number in range(30)}
         plan, calm, out = plan_of(tmp_path, shop, hows), tmp_path / "calm", tmp_path / "out"
-        begun = time.monotonic()
-        run(plan, calm)
-        whole_time, draw, orphans = time.monotonic() - begun, random.Random(7), []
-        for number in range(10):
-            (shop / "orders.csv").write_text(f"order_id\n{number // 4}\n")  # now and then all is to be done anew
+        begun, draw, orphans = time.monotonic(), random.Random(7), []
+        subprocess.run(command(plan, calm, "--only", "run0"), check=True, capture_output=True, cwd=ROOT)
+        a_run = time.monotonic() - begun
+        for number in range(12):
+            if number == 4:
+                (shop / "orders.csv").write_text("order_id\n2\n")  # from here on all is to be done anew
             process = psutil.Popen(command(plan, out), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=ROOT)
-            end = time.monotonic() + draw.uniform(0.1, 1.0) * whole_time
-            while time.monotonic() < end and process.poll() is None:
-                if out.is_dir():
-                    whole(out)
+            end = time.monotonic() + draw.uniform(0.1, 2.5) * a_run
+            while (time.monotonic() < end or (number == 11 and done_on(shop, out) < 10)) and process.poll() is None:
+                whole(out)
                 time.sleep(0.01)
-            orphans += kernels_of(process) if process.poll() is None else []
+            orphans += kernels_of(process)
             process.kill()
             process.wait()
-            if out.is_dir():
-                whole(out)
+            whole(out)
         _, left = psutil.wait_procs(orphans, timeout=30)
         assert not left, "kernels whose batch is dead end by themselves"
-        assert words(run(plan, out)).keys() == hows.keys()
+        already = done_on(shop, out)
+        found = words(run(plan, out))
+        assert found.keys() == hows.keys()
+        assert Counter(found.values()) == {"reused": already, "done": 30 - already}
         assert not list(out.glob(".*"))
-        for path in calm.rglob("*.csv"):
-            assert path.read_bytes() == (out / path.relative_to(calm)).read_bytes()
+        tables = sorted((calm / "run0" / "tables").iterdir())
+        assert tables
+        for name in hows:
+            for path in tables:
+                assert path.read_bytes() == (out / name / "tables" / path.name).read_bytes()
 
     def test_a_full_disk_stops_only_what_does_not_fit(self, tmp_path, shop):
         small = tmp_path / "small"

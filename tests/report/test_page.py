@@ -82,8 +82,9 @@ def test_a_title_is_only_text():
 def test_reports_beside_it_are_reached_through_the_index():
     html = words(page(related=[("slots north", "Which slot & why?"), ("sales", "Sales")]))
     nav = re.search(r"<nav class=.wb-related.*?</nav>", html)[0]
-    assert '<a href="../index.html">overview</a>' in nav
+    assert '<a href="../index.html">All reports</a> · Same days: <a' in nav
     assert '<a href="../index.html#slots%20north">Which slot &amp; why?</a>' in nav
+    assert '<a href="../index.html">All reports</a></nav>' in words(page(related=[]))
     assert "wb-related" not in words(page())
 
 

@@ -146,7 +146,7 @@ def _entry(request: Request, result: RunResult | None, out: Path, lang: Language
         link=link,
         link_words=link_words,
         pdf=f"{quote(request.name)}/{PDF}" if is_done and (place / PDF).is_file() else "",
-        related=request.related,
+        related=request.related or (),
     )
 
 

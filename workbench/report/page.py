@@ -33,7 +33,7 @@ def make_page(
     *,
     annotations: Sequence[Annotation] = (),
     comment: str = "",
-    related: Sequence[tuple[str, str]] = (),
+    related: Sequence[tuple[str, str]] | None = None,
     since: str = "",
 ) -> str:
     """Build the report of an executed notebook.
@@ -53,7 +53,7 @@ def make_page(
     comment
         What the analyst says at the top, Markdown.
     related
-        Name and title of reports beside it, to which the index of their batch leads.
+        Name and title of reports beside it, to which the index of their batch leads; None where there is no index.
     since
         HTML that follows the first screen: what changed since the report before.
 
@@ -82,7 +82,7 @@ def make_page(
         facts=facts,
         since=since,
         comment=_comment(comment) if comment else "",
-        related=[(quote(name), said) for name, said in related],
+        related=None if related is None else [(quote(name), said) for name, said in related],
         words=_words(lang),
         library=library() if figures.specs else "",
         payload=figures.payload() if figures.specs else "",
@@ -125,9 +125,9 @@ def _words(lang: Language) -> dict[str, str]:
         "data": say(lang, "Data (CSV)", "数据 (CSV)"),
         "scroll": say(lang, "Scroll for more columns →", "左右滑动查看更多列 →"),
         "comment": say(lang, "The analyst's comment", "分析师的话"),
-        "related": say(lang, "Beside this report", "同批报告"),
-        "overview": say(lang, "overview", "总览"),
-        "colon": say(lang, ": ", "："),
+        "others": say(lang, "Other reports", "其他报告"),
+        "overview": say(lang, "All reports", "全部报告"),
+        "related": say(lang, "Same days: ", "同期："),
     }
 
 

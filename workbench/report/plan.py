@@ -325,7 +325,7 @@ def _request(run: Run, defaults: Defaults, declared: set[str], as_of: date | Non
 
 
 def _related(requests: list[Request]) -> list[Request]:
-    """Let reports on the same data, days and users, in the same language, lead to each other."""
+    """Let reports on the same data, days and users, in the same language, lead to each other, and all to the index."""
 
     def about(request: Request) -> list[object]:
         same = [request.parameters.get(name) for name in (*DATES, "timezone", "only_users")]

@@ -38,7 +38,7 @@ class Request:
     comment
         What the analyst says at the top of the report; "" for nothing.
     related
-        Name and title of runs beside it, which the report leads to.
+        Name and title of runs beside it, to which the report leads by the index of their batch; None for a run on its own.
     mask_below
         Numbers of fewer people are not shown; 0: every number is.
     """
@@ -52,7 +52,7 @@ class Request:
     lang: Language
     annotations: str = ""
     comment: str = ""
-    related: tuple[tuple[str, str], ...] = ()
+    related: tuple[tuple[str, str], ...] | None = None
     mask_below: int = 0
 
     def node(self) -> Any:
