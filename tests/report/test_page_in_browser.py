@@ -216,6 +216,16 @@ def test_on_paper_the_pictures_are_light_whatever_the_screen_is(open_page, plant
         assert all(one.is_hidden() for one in page.locator(hidden).all()), hidden
 
 
+def test_on_paper_a_folded_table_says_where_the_rest_of_it_is(open_page, english):
+    page = open_page(english.report, viewport=DESK)
+    folded = page.locator("details.wb-more > summary")
+    on_screen = folded.all_inner_texts()
+    assert on_screen
+    assert all(one.startswith("Show ") for one in on_screen)
+    page.emulate_media(media="print")
+    assert all(one.endswith(" more rows are in the file of this table.") for one in folded.all_inner_texts())
+
+
 AXE = {"resultTypes": ["violations"]}
 
 

@@ -60,7 +60,8 @@ def test_a_long_table_folds_its_tail():
     assert head.count("<tr>") == 1 + 15
     assert tail.count("<tr>") == 1 + 45
     assert "Show 45 more rows" in tail
-    assert "more rows are in" not in html
+    assert '<span class="wb-paper">45 more rows are in the file of this table.</span>' in tail
+    assert "more rows are in tables/" not in html
 
 
 def test_a_very_long_table_is_cut_and_says_where_the_rest_is():

@@ -160,8 +160,9 @@ def html_table(
         return shown
     rest = len(rows) - ROWS_BEFORE_FOLD
     words = say(lang, f"Show {rest} more rows", f"再显示 {rest} 行")
+    told = say(lang, f"{rest} more rows are in the file of this table.", f"其余 {rest} 行见本表的数据文件。")
     more = _box(head, rows[ROWS_BEFORE_FOLD:], numeric, caption)
-    return f'{shown}<details class="wb-more"><summary>{words}</summary>{more}</details>'
+    return f'{shown}<details class="wb-more"><summary><span>{words}</span><span class="wb-paper">{told}</span></summary>{more}</details>'
 
 
 def _head(headers: Sequence[str], numeric: Sequence[bool], targets: Sequence[str], tips: Sequence[str]) -> str:
