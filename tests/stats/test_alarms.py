@@ -1,13 +1,15 @@
 """Alarms: a loop as the second way, what is silent and why, the dial over quiet shops, what is found."""
 
 import warnings
+from fractions import Fraction
+from math import comb, prod
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from workbench.errors import ParameterError
-from workbench.stats.alarms import DAYS_PER_MONTH, series_alarms, share_alarms
+from workbench.stats.alarms import DAYS_PER_MONTH, _tails, series_alarms, share_alarms
 
 WEEKDAYS = np.array([900, 800, 800, 800, 900, 1200, 1300.0])
 
@@ -427,3 +429,33 @@ def test_quiet_shares_keep_the_dial_and_half_as_many_again_are_found(options, si
         found.append(last.is_alarm[-1].mean())
     assert keeps(alarms, 8 * 28 / DAYS_PER_MONTH, 1.0)
     assert np.mean(found) > 0.5
+
+
+def rising(start, count):
+    """The rising factorial."""
+    return prod((start + step for step in range(count)), start=Fraction(1))
+
+
+@pytest.mark.parametrize(
+    ("count", "now", "mean", "correlation"),
+    [(13, 10, 0.079, 2.4e-6), (98, 82, 0.642, 1.25e-5), (40, 3, 0.5, 0.3), (60, 0, 0.05, 0.02), (60, 60, 0.9, 0.02), (50, 20, 0.05, 0.7)],
+)  # fmt: skip
+def test_tails_are_those_of_fractions_without_rounding(count, now, mean, correlation):
+    """SciPy's, taken from 1, are wrong by 29 % in the first of them."""
+    first = Fraction(mean) * (1 / Fraction(correlation) - 1)
+    second = (1 - Fraction(mean)) * (1 / Fraction(correlation) - 1)
+    chances = [
+        comb(count, one) * rising(first, one) * rising(second, count - one) / rising(first + second, count)
+        for one in range(count + 1)
+    ]
+    exact = [float(sum(chances[now:])), float(sum(chances[: now + 1]))]
+    assert _tails(count, now, mean, correlation) == pytest.approx(exact, rel=1e-8)
+
+
+def test_tails_of_many_users_are_those_of_scipy():
+    count, mean, correlation = 300_000, 0.2, 1e-4
+    law = stats.betabinom(count, mean * (1 / correlation - 1), (1 - mean) * (1 / correlation - 1))
+    for now in (58_000, 60_000, 62_500):
+        expected = [law.sf(now - 1), law.cdf(now)]
+        assert _tails(count, now, mean, correlation) == pytest.approx(expected, rel=1e-6)
+    assert _tails(count, 62_500, mean, 0.0) == pytest.approx([stats.binom.sf(62_499, count, mean), 1.0], rel=1e-6)

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from workbench.errors import ParameterError
 from workbench.parameters import check_choices, check_positive
@@ -27,6 +27,7 @@ _BLOCK = 4_000_000  # numbers at a time, so that memory does not grow with the s
 _LEAST_SCORED = 4  # earlier periods with scores
 _CLIP = 3.0  # so that single scores do not decide how much series move as one
 _LIKELY = 0.1  # a p-value above this needs no second way
+_STEP = 4096  # terms of a tail at a time
 _UNUSUAL = 0.05  # whatever the dial, an alarm above this is learned from
 _NORMAL = 1.4826  # standard deviation of a normal distribution by its median absolute deviation
 _NORMAL_MEAN = 1.2533  # and by its mean absolute deviation
@@ -381,7 +382,7 @@ def _thresholds(score: Floats, rate: float, judged: NDArray[np.int64]) -> tuple[
             if allowed >= 1:
                 found[row, now] = max(np.partition(sign * pool, pool.size - place)[pool.size - place], 0.0)
             else:
-                found[row, now] = max((sign * pool).max() * (1 / allowed) ** (1 / _TAIL), stats.norm.isf(share))
+                found[row, now] = max((sign * pool).max() * (1 / allowed) ** (1 / _TAIL), -special.ndtri(share))
     return found[0], found[1]
 
 
@@ -439,14 +440,39 @@ def _share_p_value(hits: Floats, users: Floats, now: float, count: float, side: 
     variance = mean * (1 - mean) * ((1 + (count - 1) * correlation) / count + 1 / weight.sum())
     odds = np.log((now + 0.5) / (count - now + 0.5)) - np.log(mean / (1 - mean))
     statistic = odds * mean * (1 - mean) / np.sqrt(variance)
-    rise, fall = stats.t.sf(statistic, periods - 2), stats.t.cdf(statistic, periods - 2)
+    rise, fall = (float(special.stdtr(periods - 2, one)) for one in (-statistic, statistic))
     if min(rise, fall) < _LIKELY:
-        law = _law(count, mean, correlation)
-        rise, fall = max(rise, law.sf(now - 1)), max(fall, law.cdf(now))
+        rise, fall = (max(pair) for pair in zip((rise, fall), _tails(count, now, mean, correlation), strict=True))
     return mean, float({"rise": rise, "fall": fall, "both": min(2 * min(rise, fall), 1.0)}[side])
 
 
-def _law(count: float, mean: float, correlation: float) -> stats.rv_discrete:
+def _tails(count: float, now: float, mean: float, correlation: float) -> tuple[float, float]:
+    """Chances of so many successes or more, and of so many or fewer: beta-binomial, without correlation binomial."""
     if correlation <= 1e-9:
-        return stats.binom(count, mean)
-    return stats.betabinom(count, *(one * (1 / correlation - 1) for one in (mean, 1 - mean)))
+        above = special.bdtrc(now - 1, int(count), mean) if now > 0 else 1.0
+        return float(above), float(special.bdtr(now, int(count), mean))
+    alpha, beta = (one * (1 / correlation - 1) for one in (mean, 1 - mean))
+    here = _beta_binomial(count, now, alpha, beta)
+    if now >= count * mean:
+        above = _tail(here, count, now, alpha, beta)
+        return above, 1 - above + here
+    below = _tail(here, count, count - now, beta, alpha)
+    return 1 - below + here, below
+
+
+def _beta_binomial(count: float, now: float, alpha: float, beta: float) -> float:
+    """Chance of exactly so many successes."""
+    ways = special.gammaln(count + 1) - special.gammaln(now + 1) - special.gammaln(count - now + 1)
+    return float(np.exp(ways + special.betaln(now + alpha, count - now + beta) - special.betaln(alpha, beta)))
+
+
+def _tail(here: float, count: float, now: float, alpha: float, beta: float) -> float:
+    """Chance of so many successes or more, from that of exactly so many: each next one follows by its ratio to the last."""
+    total, last = here, here
+    for first in range(int(now), int(count), _STEP):
+        at = np.arange(first, min(first + _STEP, int(count)), dtype=float)
+        terms = last * np.cumprod((count - at) / (at + 1) * (at + alpha) / (count - at - 1 + beta))
+        total, last = total + terms.sum(), terms[-1]
+        if last < 1e-17 * total:
+            break
+    return float(total)
