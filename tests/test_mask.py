@@ -3,8 +3,11 @@
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
+from fnmatch import fnmatchcase
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -63,10 +66,85 @@ class TestTables:
         assert numbers(table, "small").isna().all(axis=None)
         assert numbers(table, "big", "middle").equals(numbers(FOUR, "big", "middle"))
 
-    def test_two_small_ones_cover_each_other(self):
+    def test_two_small_ones_are_not_told_together_either(self):
         rows = pd.concat([FOUR, card(("other", 5, 1, 20.0, 5, 0.2))], ignore_index=True)
         table = masked(analysis({"channel_scorecard": rows}), 10).tables["channel_scorecard"]
+        assert numbers(table, "small").isna().all(axis=None)  # 4 and 5 are 9, which the total would tell
+        assert numbers(table, "big", "middle").equals(numbers(FOUR, "big", "middle"))
+
+    def test_two_small_ones_that_are_enough_together_cover_each_other(self):
+        rows = pd.concat([FOUR, card(("other", 9, 8, 20.0, 9, 0.9))], ignore_index=True)
+        table = masked(analysis({"channel_scorecard": rows}), 10).tables["channel_scorecard"]
         assert numbers(table, "small").equals(numbers(FOUR, "small"))
+
+    def test_a_second_row_goes_whole_since_its_ratios_would_tell_it(self):
+        rows = FOUR.head(3).assign(buyer_count=[50, 20, 3], amount_share=[0.5, 0.3, 0.2])
+        table = masked(analysis({"channel_scorecard": rows}), 10).tables["channel_scorecard"]
+        assert numbers(table, "middle").isna().all(axis=None)
+        assert numbers(table, "small")[["user_count", "conversion_eligible_count"]].notna().all(axis=None)
+
+    def test_a_row_hidden_for_one_margin_is_covered_in_the_other(self):
+        people = {("a", 1): 30, ("a", 2): 50, ("b", 1): 40, ("b", 2): 60, ("c", 1): 45, ("c", 2): 4}
+        rows = pd.DataFrame(
+            [(*key, size, size / 100) for key, size in people.items()],
+            columns=["channel", "age_group", "conversion_eligible_count", "audience_share"],
+        ).astype({"age_group": str})
+        table = masked(analysis({"channel_mix": rows}), 10).tables["channel_mix"]
+        hidden = table["conversion_eligible_count"].isna()
+        for margin in ("channel", "age_group"):
+            assert set(hidden.groupby(table[margin]).sum()) <= {0, 2, 3}
+        assert hidden.sum() == 4
+
+    def test_coupons_add_up_within_their_kind_and_kinds_to_all(self):
+        rows = [
+            ("coupon", "c1", "gift", 200), ("coupon", "c2", "gift", 90), ("coupon", "c3", "lottery", 4),
+            ("coupon", "c4", "lottery", 80), ("coupon", "c5", "alone", 7), ("coupon", "c6", "both", 40),
+            ("coupon", "c7", "both", 30), ("kind", None, "gift", 290), ("kind", None, "lottery", 84),
+            ("kind", None, "alone", 7), ("kind", None, "both", 70), ("all", None, None, 451),
+        ]  # fmt: skip
+        card = pd.DataFrame(rows, columns=["level", "coupon_id", "coupon_kind", "granted_count"])
+        table = masked(analysis({"coupon_scorecard": card}), 10).tables["coupon_scorecard"]
+        hidden = [key[1] or key[2] for key, one in zip(rows, table["granted_count"].isna(), strict=True) if one]
+        assert hidden == ["c3", "c4", "c5", "c7", "alone", "both"]  # "both" would tell "alone", and c6 with c7 "both"
+
+    def test_goods_are_hidden_by_their_pieces_and_what_nobody_counted_always(self):
+        ranking = pd.DataFrame(
+            [("product", "p1", 3.0, 340.9, 90.0), ("product", "p2", 30.0, 900.0, 90.0), ("product", "p3", 0.0, 0.0, 51.0),
+             ("region", "East", NAN, 909.92, 500.0), ("region", "West", NAN, 2000.0, 500.0),
+             ("region", "North", NAN, 3000.0, 500.0), ("page_floor", "home 1", NAN, 70.0, 60.0)],
+            columns=["level", "member", "quantity", "net_amount", "comparison_amount"],
+        ).assign(ranking="best")  # fmt: skip
+        orders = pd.DataFrame(
+            [("region", "East", 6.0, 950.0), ("region", "West", 40.0, 2100.0), ("region", "North", 60.0, 3100.0),
+             ("product", "p1", NAN, 350.0), ("product", "p2", NAN, 950.0), ("product", "p4", NAN, 20.0)],
+            columns=["dimension", "member", "order_count", "gross_amount"],
+        )  # fmt: skip
+        after = masked(analysis({"product_ranking": ranking, "profit_composition": orders}), 10).tables
+        shown = after["product_ranking"].dropna(subset="net_amount")
+        assert shown["member"].tolist() == ["p3", "North"]  # p2 would tell p1, West East; of p3 nobody bought
+        assert after["product_ranking"]["comparison_amount"].isna().all()
+        assert after["profit_composition"].dropna(subset="gross_amount")["member"].tolist() == ["North"]
+
+    def test_a_day_is_not_told_by_its_week(self):
+        rows = [("week", "2026-06-01", "2026-06-08", 300), ("day", "2026-06-01", "2026-06-02", 4)]
+        rows += [("day", f"2026-06-0{day}", f"2026-06-0{day + 1}", 30 + day) for day in range(2, 8)]
+        kpis = pd.DataFrame(
+            [(*row[:3], one, row[3] * by, NAN) for row in rows for one, by in (("buyer_count", 1.0), ("net_amount", 7.5), ("visitor_count", 9.0))],
+            columns=["grain", "start_date", "end_date", "metric", "value", "comparison_value"],
+        )  # fmt: skip
+        table = masked(analysis({"sales_kpis": kpis}), 10).tables["sales_kpis"]
+        hidden = table[table["value"].isna() & (table["metric"] == "net_amount")]
+        assert hidden["start_date"].tolist() == ["2026-06-01", "2026-06-02"]
+
+    def test_days_that_nobody_counted_are_as_small_as_the_smallest_known(self):
+        kpis = pd.DataFrame(
+            [("day", f"2026-06-0{day}", one, people, NAN) for day, people in ((2, 30.0), (3, 40.0)) for one in ("visitor_count", "buyer_count")],
+            columns=["grain", "start_date", "metric", "value", "comparison_value"],
+        )  # fmt: skip
+        days = pd.DataFrame({"date": [f"2026-06-0{day}" for day in (1, 2, 3)], "net_amount": [5.5, 60.0, 70.0]})
+        tables = {"sales_kpis": kpis, "sales_history": days}
+        assert masked(analysis(tables), 10).mask_below == 0
+        assert masked(analysis(tables), 35).tables["sales_history"]["net_amount"].isna().tolist() == [True, True, False]
 
     def test_numbers_of_a_small_part_go_where_the_group_itself_is_large(self):
         rows = card(
@@ -98,7 +176,7 @@ class TestTables:
         rows = FOUR.head(3).assign(repurchase_rate_30=[0.1, 0.2, 0.5], repurchase_rate_30_eligible_count=[40, 15, 4])
         table = masked(analysis({"channel_scorecard": rows}), 10).tables["channel_scorecard"]
         assert table["repurchase_rate_30"].isna().tolist() == [False, True, True]
-        assert table["conversion_rate"].notna().all()
+        assert table["conversion_rate"].isna().tolist() == [False, True, False]  # the second row goes whole
 
     def test_tables_without_people_follow_the_one_that_has_them(self):
         pairs = pd.DataFrame(
@@ -173,6 +251,9 @@ class TestSentences:
             ("big paid 5,000, the rest 77.50.", False),
             ("Of small 30.0% buy, of big 25.0%.", False),
             ("big has 50 buyers, a third one 12.", False),
+            ("大渠道共4人。", False),
+            ("用户4人，另有200人", False),
+            ("大渠道共200人", True),
         ],
     )
     def test_a_hidden_number_is_not_repeated_beside_a_shown_one(self, text, stays):
@@ -198,6 +279,25 @@ class TestSentences:
         )
         table = masked(analysis({"channel_scorecard": FOUR}, short=short), 10).headline.table
         assert table.to_numpy().tolist() == [["big", "200", "25.0%"], ["(unknown)", NONE, NONE]]
+
+    def test_the_first_screen_says_what_the_table_shows_of_a_row_and_no_sum_of_hidden_numbers(self):
+        rows = pd.concat([FOUR, card(("alike", 200, 3, 6.0, 180, 1.0))], ignore_index=True)
+        short = pd.DataFrame(
+            [("big", "200"), ("Alike", "200"), ("both small", "44"), ("middle", "12"), ("big", "1.000")],
+            columns=["Channel", "Users"],
+        )
+        table = masked(analysis({"channel_scorecard": rows}, short=short), 10).headline.table
+        assert table["Users"].tolist() == ["200", "200", NONE, NONE, NONE]
+
+    def test_the_first_screen_takes_a_hidden_count_for_no_other_number_of_its_row(self):
+        rows = pd.DataFrame(
+            [("rare", "Rare", 3, 0, 3, 60.0), ("rare", "Rare", 2, 1, 30, 500.0), ("often", "Often", 1, 0, 50, 900.0)],
+            columns=["quadrant", "name", "x_mean", "period_index", "user_count", "paid_amount"],
+        ).assign(user_count_change=[3, 3, 3])
+        short = pd.DataFrame([("Rare", "3", "60.00"), ("Often", "50", "900.00")], columns=["Group", "Users", "Paid"])
+        before = analysis({"quadrants": rows}, short=short)
+        before = replace(before, headline=replace(before.headline, source="quadrants"))
+        assert masked(before, 10).headline.table.iloc[0].tolist() == ["Rare", NONE, NONE]
 
     def test_a_digit_in_a_name_is_no_number(self):
         rows = pd.concat([FOUR.head(3), card(("Banner 4", 90, 30, 100.0, 80, 0.4), ("x", 4, 4, 1.0, 4, 1.0))])
@@ -289,8 +389,161 @@ def pictures(analysis):
         yield call, eval(call, {"wb": wb, "analysis": analysis, "subsidy_limit": 0.2})  # noqa: S307 (our own notebooks)
 
 
+SAME = {  # one number in several rows
+    "channel_retention": (["channel", "unit", "cohort_date"], ["cohort_user_count"]),
+    "migration": (["period_index", "from_group"], ["from_user_count"]),
+    "quadrant_profile": (["quadrant", "dimension"], ["base_count"]),
+    "product_ranking": (["level", "member"], ["quantity", "net_amount", "comparison_amount"]),
+}
+
+
+class Attacker:
+    """Works out what it can from what one table shows, and from the totals of its sums, which it knows from elsewhere."""
+
+    def __init__(self, name, before, after, least):
+        self.name, self.table, self.told = name, before, load_people()[name]
+        self.columns = [one for one in before if is_number(before[one]) and one not in self.told.get("keys", [])]
+        self.was = {one: floats(before[one]) for one in self.columns}
+        self.sees = {one: floats(after[one]) for one in self.columns}
+        self.hidden = {one: np.isnan(self.sees[one]) & ~np.isnan(self.was[one]) for one in self.columns}
+        adds = re.compile(r"(?!expected|p_)\w*(_count|_amount|_credit|_share|quantity|value)")
+        self.adds = [one for one in self.columns if adds.fullmatch(one)]
+        self.products, self.sums = [*self.find_products()], [*self.find_sums()]
+        self.small = self.find_small(least)
+
+    def find_small(self, least):
+        """Cells of few people, by the counts in the table itself."""
+        small = {one: np.zeros(len(self.table), dtype=bool) for one in self.columns}
+        for group in self.told.get("groups", []):
+            if "from" in group or group["count"] not in self.was:
+                continue
+            few = (self.was[group["count"]] > 0) & (self.was[group["count"]] < least)
+            for one in self.columns:
+                if (
+                    "columns" not in group
+                    or one == group["count"]
+                    or any(fnmatchcase(one, like) for like in group["columns"])
+                ):
+                    small[one] |= few
+        if self.name == "sales_kpis":
+            for column in ("value", "comparison_value"):
+                people = self.table[self.table["metric"] == "buyer_count"].set_index(["grain", "start_date"])[column]
+                on = pd.MultiIndex.from_frame(self.table[["grain", "start_date"]])
+                few = people.reindex(on).between(1, least - 1).to_numpy()
+                small[column] |= few & ~self.table["metric"].isin(["visitor_count", "spend_amount"]).to_numpy()
+        return small
+
+    def find_products(self):
+        """Columns of which one is the product of two others, in every row."""
+        ratios = [one for one in self.columns if re.search("share|rate|_per_|average", one)]
+        for whole, ratio, part in product(self.adds, ratios, self.adds):
+            if len({whole, ratio, part}) < 3:
+                continue
+            of = self.was[whole] * self.was[ratio]
+            both = np.isfinite(of) & np.isfinite(self.was[part]) & (of != 0)
+            if both.sum() > 2 and np.allclose(of[both], self.was[part][both], rtol=1e-9):
+                yield whole, ratio, part
+
+    def find_sums(self):
+        table = self.table
+        for one in self.told.get("sums", []):
+            if not isinstance(one, Mapping):
+                one = {"by": one, "total": self.told.get("totals", {})}
+            total = np.full(len(table), bool(one.get("total")))
+            for column, value in one.get("total", {}).items():
+                total &= (table[column] == value).to_numpy()
+            parts = ~total
+            for column, value in one.get("parts", {}).items():
+                parts &= (table[column] == value).to_numpy()
+            keys = (
+                table[one["by"]].astype(str).fillna("").agg("|".join, axis=1)
+                if one["by"]
+                else pd.Series("", table.index)
+            )
+            if "within" in one:
+                start, end = (table[column].astype(str) for column in one["within"])
+                for place in np.flatnonzero(total):
+                    inside = (keys == keys.iloc[place]) & (start >= start.iloc[place]) & (end <= end.iloc[place])
+                    yield np.flatnonzero(parts & inside.to_numpy()), place
+                continue
+            for key in keys[parts].unique():
+                whole = np.flatnonzero(total & (keys == key).to_numpy())
+                yield np.flatnonzero(parts & (keys == key).to_numpy()), whole[0] if len(whole) else None
+
+    def unknown(self, column):
+        return np.isnan(self.sees[column]) & ~np.isnan(self.was[column])
+
+    def by_sums(self):
+        for column, (parts, total) in product(self.adds, self.sums):
+            missing = parts[self.unknown(column)[parts]]
+            is_total_known = total is None or not self.unknown(column)[total]
+            others = np.setdiff1d(parts, missing)
+            if len(missing) == 1 and is_total_known and np.nansum(np.abs(self.was[column][others])):
+                yield column, missing
+            if not len(missing) and not is_total_known:
+                yield column, [total]
+
+    def by_products(self):
+        for three in self.products:
+            for column in three:
+                others = np.all(
+                    [~np.isnan(self.sees[one]) & (self.was[one] != 0) for one in three if one != column], axis=0
+                )
+                yield column, np.flatnonzero(others & self.unknown(column))
+
+    def by_repetition(self):
+        keys, columns = SAME.get(self.name, ([], []))
+        for column in columns:
+            seen = pd.Series(self.sees[column]).groupby([self.table[one].to_numpy() for one in keys]).transform("first")
+            yield column, np.flatnonzero(self.unknown(column) & seen.notna().to_numpy())
+
+    def recovered(self):
+        """Numbers of few people that were hidden and can be told."""
+        found = True
+        while found:
+            found = False
+            for column, rows in [*self.by_sums(), *self.by_products(), *self.by_repetition()]:
+                for row in rows:
+                    found |= bool(np.isnan(self.sees[column][row]))
+                    self.sees[column][row] = self.was[column][row]
+        return [
+            (self.name, column, int(row))
+            for column in self.columns
+            for row in np.flatnonzero(self.hidden[column] & self.small[column] & ~np.isnan(self.sees[column]) & (self.was[column] != 0))
+        ]  # fmt: skip
+
+
 @pytest.mark.slow
 class TestRooms:
+    @pytest.mark.parametrize("least", [5, 10, 30])
+    def test_nothing_hidden_can_be_worked_out_of_its_table(self, room, least):
+        after = masked(room, least)
+        told = []
+        for name, table in room.tables.items():
+            if len(table):
+                attacker = Attacker(name, table, after.tables[name], least)
+                shown = {
+                    one: attacker.small[one] & ~np.isnan(attacker.sees[one]) & (attacker.was[one] != 0)
+                    for one in attacker.columns
+                }
+                told += [(name, one, "shown") for one in attacker.columns if shown[one].any()]
+                told += attacker.recovered()
+        assert told == []
+
+    def test_the_attacker_succeeds_where_only_small_groups_are_hidden(self, room):
+        """Else the test above would guard nothing."""
+        found = 0
+        for name, table in room.tables.items():
+            if not len(table) or not load_people()[name].get("sums"):
+                continue
+            for least in (3, 10):
+                attacker = Attacker(name, table, table, least)
+                for column in attacker.columns:
+                    attacker.hidden[column] = attacker.small[column]
+                    attacker.sees[column][attacker.small[column]] = NAN
+                found += len(attacker.recovered())
+        assert found or room.name not in {"channel_comparison", "coupon_evaluation", "user_quadrants"}
+
     def test_every_table_says_who_stands_behind_it(self, room):
         told = load_people()
         assert [name for name in room.tables if name not in told] == []
@@ -299,7 +552,11 @@ class TestRooms:
                 *told[name].get("keys", []),
                 *(one["count"] for one in told[name].get("groups", []) if "from" not in one),
             ]
-            names += [one for keys in told[name].get("sums", []) for one in keys]
+            uncounted = {"comparison_quantity", "segment_buyer_count"}  # in no table, so that what rests on them is hidden
+            names = [one for one in names if one not in uncounted]
+            for keys in told[name].get("sums", []):
+                names += [*keys["by"], *keys.get("parts", []), *keys["total"]] if isinstance(keys, Mapping) else keys
+            names += told[name].get("row", [])
             assert [one for one in names if len(table) and one not in table] == [], name
 
     @pytest.mark.parametrize("least", [5, 30])

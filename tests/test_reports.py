@@ -284,3 +284,9 @@ def test_a_report_on_the_sample(sample_folder, tmp_path, open_page, notebook, la
         <= PHONE["height"]
     )
     assert page.locator("html").get_attribute("lang").startswith(lang)
+
+    page.emulate_media(media="print")  # what is wider than paper would be printed with all letters smaller
+    page.set_viewport_size({"width": 680, "height": 960})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 680
+    wide = page.locator("main .wb-table").evaluate_all("all => all.filter(one => one.offsetWidth > 680 + 24).length")
+    assert wide == 0, "columns are cut on paper"

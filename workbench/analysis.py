@@ -254,7 +254,8 @@ class Analysis:
     notes
         Assumptions made and limits of what can be concluded.
     flags
-        Red flags for the first screen: stale data, an empty period, a table that is missing.
+        For the first screen: red ones such as stale data, an empty period, a table that is missing; and as ``Setting`` what
+        was asked for and narrows every number.
     watch
         What was found by watching; None where the analysis watches nothing.
     figures

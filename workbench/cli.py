@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+MIN_YEAR, MAX_YEAR = 1970, 2200
 DONE, FAILED, REFUSED, RINGS, INTERRUPTED = 0, 1, 2, 3, 130
 
 app = typer.Typer(
@@ -134,12 +135,16 @@ def batch(
     pdf: Pdf = False,
     bundle: Annotated[Path | None, typer.Option(help="Zip file for mailing: the index and the reports.")] = None,
     fail_on_alarm: FailOnAlarm = False,
+    fail_on_stale: Annotated[
+        bool, typer.Option("--fail-on-stale", help="Exit with 3 if all is done and the data of a run are out of date.")
+    ] = False,
 ) -> None:
     """Run a plan and write an index page that leads to its reports; what has not changed is kept."""
 
     def answer() -> int:
-        from workbench.report.batch import Options, check_only, run_batch, what_would_run
-        from workbench.report.bundle import write_bundle
+        from workbench.report.batch import Options, check_only, is_stale, run_batch, what_would_run
+        from workbench.report.bundle import check_bundle, write_bundle
+        from workbench.report.folder import locked
         from workbench.report.plan import load_plan
         from workbench.report.progress import Progress, run_lines
 
@@ -148,17 +153,29 @@ def batch(
         options = Options(jobs, check_only(only or (), requests), force, retries, seconds, pdf)
         if pdf:
             _need_browser()
+        if bundle is not None:
+            check_bundle(bundle)
         if dry_run:
             typer.echo("\n".join(run_lines(what_would_run(requests, out, options))))
             return DONE
         with Progress(requests, out, options) as progress:
-            results = run_batch(requests, out, lang=lang, options=options, on_cell=progress.cell, on_done=progress.done)
+            results = run_batch(
+                requests,
+                out,
+                lang=lang,
+                options=options,
+                on_cell=progress.cell,
+                on_done=progress.done,
+                on_note=progress.note,
+            )
         if bundle is not None:
-            write_bundle(requests, out, bundle)
+            with locked(out, alone=False):
+                write_bundle(requests, out, bundle)
         typer.echo((out / "index.html").absolute())
-        if any(result.status != "done" for result in results):
+        if any(result.exit_code != DONE for result in results):
             return FAILED
-        return RINGS if fail_on_alarm and any(result.rings for result in results) else DONE
+        stale = fail_on_stale and any(is_stale(result) for result in results)
+        return RINGS if stale or (fail_on_alarm and any(result.rings for result in results)) else DONE
 
     _leave(answer)
 
@@ -231,7 +248,7 @@ def _leave(command: Callable[[], int]) -> None:
         typer.echo(str(error), err=True)
         code = FAILED
     except KeyboardInterrupt:
-        typer.echo("interrupted; what was finished before stays as it was.", err=True)
+        typer.echo("interrupted; what was finished before stays as it was. The same command goes on.", err=True)
         code = INTERRUPTED
     except OSError as error:
         where = f' "{error.filename}"' if error.filename else ""
@@ -243,7 +260,12 @@ def _leave(command: Callable[[], int]) -> None:
 def _day(text: str | None) -> date | None:
     from workbench.period import parse_date
 
-    return parse_date(text, "--as-of")
+    day = parse_date(text, "--as-of")
+    if day is not None and not MIN_YEAR <= day.year <= MAX_YEAR:
+        from workbench.errors import ParameterError
+
+        raise ParameterError(f"--as-of: {day} is no day of a shop; give one between {MIN_YEAR} and {MAX_YEAR}.")
+    return day
 
 
 def _need_browser() -> None:

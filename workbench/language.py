@@ -7,6 +7,12 @@ from typing import Literal
 Language = Literal["en", "zh"]
 
 
+class Setting(str):
+    """A flag that says what was asked for, such as some users alone; nothing is wrong."""
+
+    __slots__ = ()
+
+
 def say(lang: Language, en: str, zh: str) -> str:
     """Return the sentence in the language wanted."""
     return zh if lang == "zh" else en

@@ -1,5 +1,6 @@
 """Checks of arguments that several analyses share, each with a message that helps."""
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,7 +13,10 @@ FOLDER = "WORKBENCH_FOLDER"
 
 def local_path(given: str) -> Path:
     """A file that a parameter names, from the folder in which the run was asked for; in Python from the working folder."""
-    return Path(os.environ.get(FOLDER, "")) / Path(given).expanduser()
+    path = Path(given)
+    with contextlib.suppress(RuntimeError):  # "~sale" is the home of nobody
+        path = path.expanduser()
+    return Path(os.environ.get(FOLDER, "")) / path
 
 
 def check_choices(name: str, given: Iterable[str], allowed: Sequence[str]) -> None:

@@ -26,7 +26,8 @@ def test_the_index_leads_to_reports_and_to_the_last_good_one(batch):
     page = (batch.out / "index.html").read_text(encoding="utf-8")
     assert '<html lang="zh-CN">' in page
     assert "<span>1 份完成</span>" in page
-    assert '<span class="wb-bad">3 份失败</span>' in page
+    assert '<span class="wb-bad">2 份失败</span>' in page
+    assert '<span class="wb-bad">1 份被拒绝</span>' in page
     assert 'href="channels/report.html"' in page
     assert "直播的会话转化率最高" in page
     assert "数据已有 12 天未更新。" in page

@@ -8,17 +8,24 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections import Counter
 from pathlib import Path
 
 import psutil
 import pytest
+from nbclient.exceptions import CellTimeoutError
 from report_places import NOTEBOOKS
 
 from workbench.errors import ParameterError
 from workbench.report.batch import Options, check_only, memory_of_each, run_batch, what_would_run
+from workbench.report.bundle import write_bundle
 from workbench.report.folder import locked
+from workbench.report.kernel import _seconds_left
 from workbench.report.plan import load_plan
+from workbench.report.request import prepare_run
+from workbench.report.reuse import run_key
+from workbench.report.run import start_run
 from workbench.source.fingerprint import fingerprint_of_files
 
 FAILS = NOTEBOOKS / "fails.ipynb"
@@ -105,6 +112,95 @@ class TestReuse:
         with pytest.raises(ParameterError, match='the plan has no run "slot", did you mean "slots"'):
             check_only(["slot"], requests)
 
+    def test_another_mapping_place_or_module_of_a_notebook_is_seen(self, tmp_path, shop):
+        notebooks = tmp_path / "notebooks"
+        (notebooks / "helpers").mkdir(parents=True)
+        (notebooks / ".venv").mkdir()
+        copied = notebooks / "fails.ipynb"
+        copied.write_bytes(FAILS.read_bytes())
+        mapping, module = tmp_path / "mapping.yml", notebooks / "helpers" / "sums.py"
+        mapping.write_text("timezone: UTC\n")
+
+        def key(source="duckdb:///shop.duckdb"):
+            return run_key(prepare_run(copied, source, mapping=mapping, parameters={}), "the data")
+
+        first = key()
+        assert key() == first
+        (notebooks / ".venv" / "other.py").write_text("x = 1\n")
+        assert key() == first
+        seen = [key("duckdb:///shop2.duckdb"), key("shop"), key("copy_of_shop")]
+        mapping.write_text("timezone: Asia/Shanghai\n")
+        seen.append(key())
+        module.write_text("x = 1\n")
+        seen.append(key())
+        assert len({first, *seen}) == 6
+
+    def test_of_a_plan_of_which_some_are_done_the_others_are_told_as_they_lie_there(self, tmp_path, shop):
+        out, plan = (
+            tmp_path / "out",
+            plan_of(tmp_path, shop, {"a": "publish", "b": "error", "c": "publish", "d": "not"}),
+        )
+        run(plan, out, only=("a", "b"))
+        run(plan, out, only=("d",))
+        told = {one["name"]: one["status"] for one in json.loads((out / "alerts.json").read_text())["runs"]}
+        assert told == {"a": "reused", "b": "failed", "c": "waiting", "d": "done"}
+        page = (out / "index.html").read_text()
+        assert ("unchanged, kept" in page, "cannot read" in page, "1 not run yet" in page) == (True, True, True)
+        assert [one.name for one in out.iterdir() if one.name.endswith(".failed")] == ["b.failed"]
+
+    def test_to_ask_what_would_run_takes_nothing_away(self, tmp_path, shop):
+        out, plan = tmp_path / "out", plan_of(tmp_path, shop, {"a": "publish"})
+        run(plan, out)
+        (out / "a.failed").mkdir()
+        (out / "a.failed" / "manifest.json").write_text('{"error": "It failed."}')
+        before = sorted(out.rglob("*"))
+        requests, _ = load_plan(plan)
+        assert [is_kept for _, is_kept in what_would_run(requests, out, Options())] == [True]
+        assert sorted(out.rglob("*")) == before
+        run(plan, out)
+        assert not (out / "a.failed").exists()
+
+    def test_a_folder_that_is_no_run_is_not_replaced(self, tmp_path, shop):
+        out, plan = tmp_path / "out", plan_of(tmp_path, shop, {"a": "publish", "b": "publish"})
+        (out / "b").mkdir(parents=True)
+        (out / "b" / "precious.txt").write_text("mine")
+        for more in ((), ("--dry-run",)):
+            done = subprocess.run(command(plan, out, *more), capture_output=True, text=True, check=False, cwd=ROOT)
+            assert (done.returncode, "is no earlier run" in done.stderr) == (2, True)
+        assert sorted(one.name for one in out.rglob("*")) == ["b", "precious.txt"]
+        with pytest.raises(ParameterError, match="is no earlier run"):
+            start_run(load_plan(plan)[0][1], out)
+
+    def test_a_damaged_manifest_costs_its_run_alone(self, tmp_path, shop):
+        out, plan = tmp_path / "out", plan_of(tmp_path, shop, {"a": "publish", "b": "publish"})
+        run(plan, out)
+        (out / "a" / "manifest.json").write_bytes(b"")
+        assert words(run(plan, out)) == {"a": "done", "b": "reused"}
+
+    def test_a_report_that_shows_more_than_the_plan_lets_it_stays_at_home(self, tmp_path, shop):
+        out, plan = tmp_path / "out", plan_of(tmp_path, shop, {"a": "publish"})
+        run(plan, out)
+        plan.write_text(
+            plan.read_text().replace("publish", "error").replace("defaults: {", "defaults: {mask_below: 10, ")
+        )
+        requests, _ = load_plan(plan)
+        assert words(run(plan, out)) == {"a": "failed"}
+        assert "a/report.html" not in (out / "index.html").read_text()
+        write_bundle(requests, out, tmp_path / "week.zip")
+        with zipfile.ZipFile(tmp_path / "week.zip") as bundle:
+            assert bundle.namelist() == ["week/index.html", "week/alerts.json"]
+
+    def test_a_bundle_takes_the_place_of_nothing_else(self, tmp_path, shop):
+        plan = plan_of(tmp_path, shop, {"a": "publish"})
+        (tmp_path / "folder.zip").mkdir()
+        (tmp_path / "text.zip").write_text("no zip")
+        for name in ("plan.yml", "folder.zip", "text.zip"):
+            asked = command(plan, tmp_path / "out", "--bundle", str(tmp_path / name))
+            done = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=ROOT)
+            assert (done.returncode, done.stderr.startswith("--bundle: ")) == (2, True)
+        assert not (tmp_path / "out").exists()
+        assert "runs:" in plan.read_text()
+
 
 class TestLimits:
     def test_a_run_that_takes_too_long_is_ended_and_the_others_go_on(self, tmp_path, shop):
@@ -114,9 +210,30 @@ class TestLimits:
         assert found["a"].error == "It took longer than 6 s and was ended."
         assert not psutil.pid_exists(int((shop / "asleep").read_text()))
 
+    def test_no_cell_starts_after_the_time_is_over(self):
+        assert _seconds_left(None) is None
+        assert _seconds_left(time.monotonic() + 7.2) == 7
+        with pytest.raises(CellTimeoutError):
+            _seconds_left(time.monotonic() - 0.1)
+
+    def test_a_report_that_cannot_be_printed_is_kept(self, tmp_path, shop, monkeypatch):
+        def fails(_report, _pdf):
+            raise OSError(0, "chromium printed no PDF")
+
+        monkeypatch.setattr("workbench.report.run.print_pdf", fails)
+        found = run(plan_of(tmp_path, shop, {"a": "publish"}), tmp_path / "out", pdf=True)["a"]
+        assert (found.word, found.exit_code) == ("done", 1)
+        assert found.error == "report.pdf is missing: chromium printed no PDF. The report itself is done."
+        assert (tmp_path / "out" / "a" / "report.html").is_file()
+        assert "report.pdf is missing" in (tmp_path / "out" / "index.html").read_text()
+
     def test_a_failed_run_is_tried_again_as_often_as_asked(self, tmp_path, shop):
         plan = plan_of(tmp_path, shop, {"a": "once"})
-        assert words(run(plan, tmp_path / "out", retries=1)) == {"a": "done"}
+        told = []
+        requests, _ = load_plan(plan)
+        results = run_batch(requests, tmp_path / "out", options=Options(retries=1), on_note=told.append)
+        assert [one.word for one in results] == ["done"]
+        assert [one.startswith("a: failed, is tried again: Cell ") for one in told] == [True]
         assert not (tmp_path / "out" / "a.failed").exists()
 
     def test_what_is_refused_is_not_tried_again(self, tmp_path, shop):
@@ -229,7 +346,7 @@ class TestInterruption:
         process.send_signal(by)
         _, said = process.communicate(timeout=60)
         assert process.returncode == 130
-        assert "interrupted; what was finished before stays as it was." in said
+        assert "interrupted; what was finished before stays as it was. The same command goes on." in said
         assert "Traceback" not in said
         assert sorted(one.name for one in out.iterdir()) == ["a", "alerts.json", "index.html"]
         wait_for(lambda: not psutil.pid_exists(int((shop / "asleep").read_text())), 10)

@@ -145,6 +145,10 @@ def test_totals_of_months_are_compared_per_day():
     more = compare(report("2026-11-01", "2026-12-01", figure("a", 345.0, 30.0, **total)), october)
     assert more.lines[0].change == pytest.approx(0.15)  # 11.5 a day; z = 1.5 ÷ (√2 ÷ 1.96) = 2.08
     assert judged(more) == {"a": "news"}
+    assert more.sentence == "A rose to 11.50 a day from 10.00, beyond chance."
+    fewer = compare(report("2026-02-01", "2026-03-01", figure("a", 305.0, 9.0, **total), lang="zh"), october)
+    assert fewer.lines[0].direction == 1  # 10.9 a day, although the total is smaller
+    assert (fewer.lines[0].now, fewer.lines[0].before) == (305.0, 310.0)
 
 
 def test_a_period_that_is_not_over_counts_the_days_that_have_data():
@@ -181,6 +185,17 @@ def test_other_parameters_are_not_compared_and_other_days_are():
     assert len(compare(here, same).lines) == 1
     elsewhere = compare(here, week(0, figure("a", 0.1, 0.001), notebook="coupon_evaluation"))
     assert elsewhere.sentence == "Not compared: the last report of this name came from another notebook."
+
+
+def test_ids_that_look_like_years_are_no_days():
+    here, there = (week(place, figure("a", 0.1, 0.001), coupon_ids=[one]) for place, one in ((1, "1001"), (0, "1002")))
+    assert compare(here, there).sentence == "Not compared: the last report was asked otherwise (coupon_ids)."
+
+
+def test_data_of_one_name_from_elsewhere_are_told():
+    here, there = (week(place, figure("a", 0.1, 0.001)) | {"source_key": str(place)} for place in (1, 0))
+    assert compare(here, there).notes[-1] == "The data lay elsewhere, or had another mapping, then."
+    assert "elsewhere" not in "".join(compare(here, there | {"source_key": "1"}).notes)
 
 
 def test_figures_that_only_one_report_has_are_left_out():
@@ -382,8 +397,8 @@ def test_a_report_tells_what_changed_since_the_last_one_and_a_redo_keeps_it(week
     assert found.sentence in second
     assert "与上期报告相比（11月2–8日）" in redone
     assert still == kept
-    names = {"notebook", "source", "parameters", "mask_below", "finished_at", "lang", "period", "figures"}
-    assert set(kept) == names
+    asked = {"notebook", "source", "source_key", "parameters", "mask_below"}
+    assert set(kept) == asked | {"finished_at", "lang", "period", "figures"}
 
 
 def test_the_index_says_in_one_line_what_changed(tmp_path, source):

@@ -74,7 +74,7 @@ def test_every_run_is_in_the_overview_whatever_became_of_it(tmp_path):
     assert '<tr class="wb-broken">' in table
     assert '<tr class="wb-waiting">' in table
     assert "<span>120 done</span>" in html
-    assert '<span class="wb-bad">1 failed</span>' in html
+    assert '<span class="wb-bad">1 refused</span>' in html
     assert "<span>1 not run yet</span>" in html
     assert "orders: order_id repeats." in article(html, "broken")
 

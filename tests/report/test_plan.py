@@ -57,6 +57,24 @@ def test_defaults_reach_the_notebooks_that_have_them(tmp_path):
             "defaults: {source: x}\nruns: [{name: a, notebook: DEMO}, {name: A, notebook: DEMO}]",
             "the name is used by more than one run",
         ),
+        (
+            "runs: [{name: a, name: b, notebook: DEMO, source: x}]",
+            'this is not YAML in line 1: "name" stands there twice',
+        ),
+        ("runs: []\nruns: [{name: b, notebook: DEMO, source: x}]", 'in line 2: "runs" stands there twice'),
+        (
+            'runs:\n- name: "{region}"\n  notebook: DEMO\n  source: x\n  matrix: {region: [SE, NO]}',
+            'line 5: {region}: region: YAML reads NO as false. If it is a text, put it in quotes: "NO".',
+        ),
+        (
+            'runs:\n- name: "{region}"\n  notebook: DEMO\n  source: x\n  matrix: {region: [7, 010, 1.10]}',
+            'YAML reads 010 as 8. If it is a text, put it in quotes: "010".',
+        ),
+        ('runs: [{name: "{on}", notebook: DEMO, source: x, matrix: {on: [1]}}]', "YAML reads a key as true."),
+        ("runs: [{name: a, notebook: DEMO, source: x, period: 03742}]", "period: YAML reads 03742 as 2018."),
+        ("runs: [{name: a, notebook: DEMO, source: x, period: 0b_}]", "a number cannot be read"),
+        ("runs: [{name: a, notebook: DEMO, source: 'db://me:p[ss@host/shop'}]", 'the URL "db://…" cannot be read'),
+        ("runs: [{name: a, notebook: DEMO, source: x, annotations: '~nobody-at-all/x.csv'}]", "is not there"),
     ],
 )
 def test_each_fault_of_a_plan_says_where_and_what_is_allowed(tmp_path, text, says):

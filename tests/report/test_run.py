@@ -147,7 +147,9 @@ def test_a_wrong_parameter_writes_nothing(tmp_path, source):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["a/b", "..", ".x", "x.failed", "index.html", "", " x", "a..b"])
+@pytest.mark.parametrize(
+    "name", ["a/b", "..", ".x", "x.failed", "index.html", "Alerts.json", "", " x", "a..b", "渠" * 41]
+)
 def test_a_name_that_cannot_be_a_folder_is_refused(tmp_path, source, name):
     with pytest.raises(ParameterError, match="cannot name a run"):
         run_notebook(FAILS, source, tmp_path, parameters={}, name=name)

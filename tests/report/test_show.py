@@ -64,6 +64,17 @@ def test_a_long_table_folds_its_tail():
     assert "more rows are in tables/" not in html
 
 
+def test_a_wide_table_says_what_paper_leaves_out():
+    analysis = fake.analyse("en")
+    wide = pd.concat(
+        [analysis.tables["daily"].head(3)] + [pd.Series([1, 2, 3], name=f"x{n}") for n in range(20)], axis=1
+    )
+    left = len(wide.columns) - 14
+    shown = replace(analysis, tables={**analysis.tables, "daily": wide})
+    assert f'<p class="wb-source wb-paper">{left} more columns are in the file' in show_table(shown, "daily").html
+    assert "more columns" not in show_table(analysis, "daily").html
+
+
 def test_a_very_long_table_is_cut_and_says_where_the_rest_is():
     analysis = fake.analyse("en")
     daily = pd.concat([analysis.tables["daily"]] * 20, ignore_index=True)

@@ -57,7 +57,9 @@ class TestFiles:
 
     def test_what_a_batch_has_read_is_not_read_again_until_it_changes(self, folder, monkeypatch, hashed):
         first, [file] = fingerprint_of_files(folder), list(folder.glob("slots.*"))
-        monkeypatch.setenv(KNOWN, known_fingerprint(folder, None, first))
+        found, known = known_fingerprint(folder)
+        assert found == first
+        monkeypatch.setenv(KNOWN, known)
         hashed.clear()
         assert (fingerprint_of_files(folder), hashed) == (first, [])
         changed = bytes(reversed(file.read_bytes()))
@@ -66,6 +68,22 @@ class TestFiles:
         os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))  # of the same size, and of the same time as it says
         assert fingerprint_of_files(folder) != first
         assert hashed == [file.name]
+
+    def test_files_that_change_while_they_are_read_are_not_known(self, folder, monkeypatch):
+        [file] = folder.glob("slots.*")
+        read = fingerprint._hash
+        monkeypatch.setattr(fingerprint, "_hash", lambda path: file.touch() or read(path))
+        assert known_fingerprint(folder) == ("", "")
+
+    def test_what_a_link_leads_to_is_seen_and_a_circle_ends(self, folder, tmp_path):
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / "part.csv").write_text("order_id\n1\n")
+        (folder / "orders").symlink_to(elsewhere)
+        (folder / "circle").symlink_to(folder)
+        first = fingerprint_of_files(folder)
+        (elsewhere / "part.csv").write_text("order_id\n2\n")
+        assert fingerprint_of_files(folder) != first
 
     def test_what_duckdb_has_not_yet_written_into_its_file_is_seen(self, tmp_path):
         file = tmp_path / "shop.duckdb"

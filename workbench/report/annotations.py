@@ -68,7 +68,7 @@ def load_annotations(path: str) -> tuple[Annotation, ...]:
         return ()
     file = local_path(path)
     where = f"annotations: {file.name}"
-    rows = _rows(_text(file, where))
+    rows = _rows(_text(file, where), where)
     columns = _columns(rows[0][1] if rows else [], where)
     found, faults = set(), []
     for line, cells in rows[1:]:
@@ -117,13 +117,16 @@ def _looks_like_gbk(text: str) -> bool:
     return bool(others) and max(others) < "\u0800" and any(not _EUROPEAN.match(letter) for letter in others)
 
 
-def _rows(text: str) -> list[tuple[int, list[str]]]:
+def _rows(text: str, where: str) -> list[tuple[int, list[str]]]:
     """The rows that are not empty, each with the line it ends in."""
     head = text.lstrip().split("\n", 1)[0]
     delimiter = max((",", ";", "\t"), key=head.count)
     reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
     rows = ((reader.line_num, [cell.strip() for cell in row]) for row in reader)
-    return [(line, cells) for line, cells in rows if any(cells)]
+    try:
+        return [(line, cells) for line, cells in rows if any(cells)]
+    except csv.Error as error:
+        raise ParameterError(f"{where}, line {reader.line_num}: {error}. Check the quotes before it.") from None
 
 
 def _columns(header: list[str], where: str) -> list[str]:

@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -14,18 +15,19 @@ from typing import Any
 from workbench.errors import ParameterError, SourceError, TableError
 from workbench.language import Language
 from workbench.report import folder
-from workbench.report.index import make_index
+from workbench.report.index import make_index, why_stale
 from workbench.report.kernel import Kernels
-from workbench.report.manifest import read_json, write_json
+from workbench.report.manifest import manifest_of, read_json, write_json
 from workbench.report.publish import ALERTS
 from workbench.report.request import Request
 from workbench.report.reuse import reusable, run_key
 from workbench.report.run import PDF, Interrupted, Limits, RunResult, private_places, start_run
 from workbench.report.scrub import is_url, scrub
-from workbench.source.fingerprint import fingerprint_of_files, known_fingerprint
+from workbench.source.fingerprint import known_fingerprint
 
 OnCell = Callable[[Request, int, int], None]
 OnDone = Callable[[RunResult], None]
+OnNote = Callable[[str], None]
 MEMORY_LIMIT = "WORKBENCH_MEMORY_LIMIT"
 _DEFAULT_MEMORY_GB = 2.0
 _PYTHON_GB, _LEAST_GB, _SHARE_OF_MEMORY = 0.4, 0.25, 0.8
@@ -68,6 +70,7 @@ def run_batch(
     options: Options | None = None,
     on_cell: OnCell | None = None,
     on_done: OnDone | None = None,
+    on_note: OnNote | None = None,
 ) -> list[RunResult]:
     """Run what `load_plan` has checked and write ``out/index.html`` and ``out/alerts.json``.
 
@@ -87,6 +90,8 @@ def run_batch(
         How it goes.
     on_cell, on_done
         Called from the runs' threads after each cell, and from this one after each run.
+    on_note
+        Called with what else is to be told: a run that is tried again, an index that could not be written.
 
     Returns
     -------
@@ -96,27 +101,32 @@ def run_batch(
     Raises
     ------
     ParameterError
-        If another batch or run is at work in the folder.
+        If another batch or run is at work in the folder, or a folder of a run's name is none of a run; nothing was started.
     KeyboardInterrupt
         If it was interrupted; kernels are ended, what was finished stays, what was not leaves nothing behind.
     """
     options = options or Options()
     chosen = [one for one in requests if not options.only or one.name in options.only]
-    results: dict[str, RunResult] = {}
+    for one in chosen:
+        folder.check_place(out, one.name)
     with folder.locked(out, alone=True), ThreadPoolExecutor(max_workers=options.jobs) as pool:
-        batch = _Batch(out, options, on_cell)
-        _write_pages(requests, results, out, lang)
+        batch = _Batch(out, options, on_cell, on_note)
+        others = {one.name: batch.as_it_is(one) for one in requests if one not in chosen}
+        results = {name: one for name, one in others.items() if one is not None}
+        fault = _write_pages(requests, results, out, lang)
         waiting = {pool.submit(batch.run, request): request for request in chosen}
         try:
             for future in as_completed(waiting):
                 result = _outcome(future, waiting[future], out)
                 results[result.name] = result
-                _write_pages(requests, results, out, lang)
+                fault = _write_pages(requests, results, out, lang)
                 if on_done is not None:
                     on_done(result)
+            if fault and on_note is not None:
+                on_note(f"index.html and {ALERTS} are not those of this batch: {fault}.")
         except KeyboardInterrupt:
-            for one in waiting:
-                one.cancel()
+            for future in waiting:
+                future.cancel()
             while wait(waiting, timeout=0.1).not_done:
                 batch.kernels.stop()
             raise
@@ -125,15 +135,19 @@ def run_batch(
 
 def what_would_run(requests: Sequence[Request], out: Path, options: Options) -> list[tuple[Request, bool]]:
     """The runs that a batch would do, each with whether it would be reused; nothing is written."""
-    batch = _Batch(out, options, None)
+    batch = _Batch(out, options)
+    for one in requests:
+        folder.check_place(out, one.name)
     return [(one, batch.last(one) is not None) for one in requests if not options.only or one.name in options.only]
 
 
 class _Batch:
     """What the runs of a batch share."""
 
-    def __init__(self, out: Path, options: Options, on_cell: OnCell | None) -> None:
-        self.out, self.options, self.on_cell = out, options, on_cell
+    def __init__(
+        self, out: Path, options: Options, on_cell: OnCell | None = None, on_note: OnNote | None = None
+    ) -> None:
+        self.out, self.options, self.on_cell, self.on_note = out, options, on_cell, on_note
         self.kernels = Kernels()
         self.limits = Limits(options.seconds, memory_of_each(options.jobs))
         self._lock = threading.Lock()
@@ -142,6 +156,7 @@ class _Batch:
     def run(self, request: Request) -> RunResult:
         """Reuse the run that is there, or run, and try again as often as asked."""
         if not self.options.force and (kept := self.last(request)) is not None:
+            shutil.rmtree(folder.failed_folder(self.out, request.name), ignore_errors=True)
             return kept
         on_cell = self.on_cell
         count = (lambda done, total: on_cell(request, done, total)) if on_cell is not None else None
@@ -157,7 +172,17 @@ class _Batch:
             )
             if result.status != "failed" or not retries_left:
                 break
+            if self.on_note is not None:
+                self.on_note(f"{request.name}: failed, is tried again: {result.error.splitlines()[0]}")
         return result
+
+    def as_it_is(self, request: Request) -> RunResult | None:
+        """What lies there of a run that was not asked for: one that is still true, or one that failed; None for others."""
+        place = folder.failed_folder(self.out, request.name)
+        if not place.is_dir():
+            return self.last(request)
+        error = str(manifest_of(place).get("error") or "")
+        return RunResult(request.name, request.title, "failed", place, error) if error else None
 
     def last(self, request: Request) -> RunResult | None:
         """The run that is there, if it would come out the same."""
@@ -166,7 +191,6 @@ class _Batch:
             return None
         if self.options.pdf and PDF not in manifest["files"]:
             return None
-        shutil.rmtree(folder.failed_folder(self.out, request.name), ignore_errors=True)
         return RunResult(
             name=request.name,
             title=request.title,
@@ -198,8 +222,7 @@ def _fingerprint(source: str, mapping: str | None) -> tuple[str, str]:
         told = Path(mapping) if mapping else None
         if not path.exists():
             return "", ""
-        found = fingerprint_of_files(path, told)
-        return found, known_fingerprint(path, told, found)
+        return known_fingerprint(path, told)
     except (OSError, SourceError, TableError):
         return "", ""  # the run says what is wrong
 
@@ -221,19 +244,32 @@ def alerts_of(requests: Sequence[Request], results: dict[str, RunResult]) -> dic
     """What a scheduler needs of a batch: the status of every run, and the alerts of all, each with the run's name.
 
     ``rings`` is True if an alert of the newest days of any run rings; ``is_judged`` of a run is null where its notebook
-    watches nothing. A run that was not asked for, or not yet done, is ``waiting``.
+    watches nothing, ``is_stale`` says whether the data of a run are out of date. A run that was not asked for is told as it
+    lies there; one that is not yet done, or is no longer true, is ``waiting``.
     """
     done = [results[one.name] for one in requests if one.name in results]
     told = {
-        one.name: {"name": one.name, "status": one.word, "rings": one.rings, "is_judged": one.alerts.get("is_judged")}
+        one.name: {
+            "name": one.name,
+            "status": one.word,
+            "rings": one.rings,
+            "is_judged": one.alerts.get("is_judged"),
+            "is_stale": is_stale(one),
+        }
         for one in done
     }
-    waits = {"status": "waiting", "rings": False, "is_judged": None}
+    waits = {"status": "waiting", "rings": False, "is_judged": None, "is_stale": None}
     return {
         "rings": any(one.rings for one in done),
         "runs": [told.get(one.name, {"name": one.name} | waits) for one in requests],
         "alerts": [{"run": one.name} | alert for one in done for alert in one.alerts.get("alerts", [])],
     }
+
+
+def is_stale(result: RunResult) -> bool | None:
+    """Whether the data of a run end before its days do, or long ago; None where it has none."""
+    period = result.findings.get("period")
+    return bool(why_stale(period, "en")) if period and result.status == "done" else None
 
 
 def check_only(only: Sequence[str], requests: Sequence[Request]) -> tuple[str, ...]:
@@ -263,17 +299,20 @@ def _outcome(future: "Future[RunResult]", request: Request, out: Path) -> RunRes
     if isinstance(error, Interrupted):
         raise KeyboardInterrupt
     kept = folder.failed_folder(out, request.name)
-    said = scrub(f"{type(error).__name__}: {error}", *private_places(request))
+    said = scrub(f"{type(error).__name__}: {error}", *private_places(request), folders={str(out.absolute()): "out"})
     return RunResult(request.name, request.title, "failed", kept, said)
 
 
-def _write_pages(requests: Sequence[Request], results: dict[str, RunResult], out: Path, lang: Language) -> None:
-    """Write the index and the alerts; on a full disk those that are there stay."""
+def _write_pages(requests: Sequence[Request], results: dict[str, RunResult], out: Path, lang: Language) -> str:
+    """Write the index and the alerts; where that fails those that are there stay, and why is given back."""
     try:
         write_json(out / ALERTS, alerts_of(requests, results))
         temporary = out / f".index.{os.getpid()}.tmp"
         temporary.write_text(make_index(requests, results, out, lang), encoding="utf-8")
         temporary.replace(out / "index.html")
-    except OSError:
+    except OSError as error:
         for left in (out / f".index.{os.getpid()}.tmp", out / f".{ALERTS}.{os.getpid()}"):
-            left.unlink(missing_ok=True)
+            with suppress(OSError):
+                left.unlink(missing_ok=True)
+        return error.strerror or type(error).__name__
+    return ""

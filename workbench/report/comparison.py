@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -19,7 +18,6 @@ PREVIOUS = "previous.json"
 LEVEL = 0.95
 MOST_TOLD = 3
 Judged = Literal["news", "chance", "exact", "overlap", "length", "follow_up"]
-_DAY = re.compile(r"\d{4}(-(W?\d{2}|Q[1-4]))?(-\d{2})?(=.*)?")
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _NUMBERS = ["No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten"]
 
@@ -44,6 +42,8 @@ class Line:
         Whether ``change`` is relative.
     direction
         1 up, −1 down, 0 neither.
+    days
+        Of a total, over how many days each number adds up; else 1 and 1.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Line:
     judged: Judged
     is_relative: bool
     direction: int
+    days: tuple[int, int] = (1, 1)
 
     @property
     def is_news(self) -> bool:
@@ -120,6 +121,7 @@ def record_of(findings: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[
     return {
         "notebook": manifest.get("notebook"),
         "source": manifest.get("source"),
+        "source_key": manifest.get("source_key"),
         "parameters": json.loads(json.dumps(manifest.get("parameters", {}), default=str)),
         "mask_below": manifest.get("mask_below") or 0,
         "finished_at": manifest.get("finished_at"),
@@ -248,6 +250,10 @@ def compare(now: Mapping[str, Any], before: Mapping[str, Any]) -> Comparison | N
     notes = _notes(lines, mine, other, level, lang)
     if now["source"] != before["source"] and before["source"]:
         notes.append(say(lang, f"The data were {before['source']} then.", f"上期数据：{before['source']}。"))
+    elif now.get("source_key") != before.get("source_key"):
+        notes.append(
+            say(lang, "The data lay elsewhere, or had another mapping, then.", "上期数据来自别处，或映射不同。")
+        )
     return Comparison(lang, title, _sentence(lines, lang), lines, tuple(notes))
 
 
@@ -265,7 +271,7 @@ def _not_comparable(now: Mapping[str, Any], before: Mapping[str, Any], lang: Lan
             "未对比：同名的上期报告来自另一个笔记本。",
         )
     mine, other = now["parameters"], before["parameters"]
-    names = [one for one in mine if one in other and mine[one] != other[one] and not _is_about_days(one, mine, other)]
+    names = [one for one in mine if one in other and mine[one] != other[one] and not _is_about_days(one)]
     if not names:
         return ""
     told = say(lang, ", ", "、").join(names)
@@ -276,14 +282,9 @@ def _not_comparable(now: Mapping[str, Any], before: Mapping[str, Any], lang: Lan
     )
 
 
-def _is_about_days(name: str, *asked: Mapping[str, Any]) -> bool:
-    """Whether a parameter is the language, or holds nothing but days, such as the period or days with their targets."""
-    return name == "lang" or all(_holds_days(one[name]) for one in asked)
-
-
-def _holds_days(value: Any) -> bool:
-    several = value if isinstance(value, list) else [] if value is None else [value]
-    return all(isinstance(one, str) and bool(_DAY.fullmatch(one)) for one in several)
+def _is_about_days(name: str) -> bool:
+    """Whether a parameter is the language, or says of which days a report is: the period, known days, days with targets."""
+    return name == "lang" or name.endswith(("_date", "_end", "_dates", "_targets"))
 
 
 def _line(mine: _Report, other: _Report, name: str, level: float) -> tuple[Line, float | None]:
@@ -317,6 +318,7 @@ def _line(mine: _Report, other: _Report, name: str, level: float) -> tuple[Line,
         judged=judged,
         is_relative=is_relative,
         direction=(difference > 0) - (difference < 0),
+        days=days,
     )
     return line, math.erfc(abs(difference) / error / math.sqrt(2)) if judged == "chance" and error else None
 
@@ -424,7 +426,13 @@ def _number(count: int) -> str:
 
 
 def _moved(line: Line, lang: Language) -> str:
+    """What became of a figure; totals of unequal numbers of days are told per day, as they are judged."""
+    is_daily = line.days[0] != line.days[1]
+    if is_daily:
+        line = replace(line, now=line.now / line.days[0], before=line.before / line.days[1])
     now, before = _both_words(line, lang)
+    if is_daily:
+        now, before = say(lang, f"{now} a day", now), say(lang, before, f"日均 {before}")
     verb = say(lang, "rose", "升至") if line.direction > 0 else say(lang, "fell", "降至")
     return say(lang, f"{line.label} {verb} to {now} from {before}", f"{line.label}由 {before} {verb} {now}")
 

@@ -5,13 +5,15 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from workbench.errors import ParameterError
+from workbench.report.manifest import MANIFEST
 
 _NAME = re.compile(r"[^\W_][\w -]*(\.[\w -]+)*")
 _TEMPORARY = re.compile(r"\.(?P<kept>.+)\.(?P<process>\d+)\.(?P<kind>tmp|old)")
+_MOST_BYTES = 120
 _EXCHANGE, _HERE = 2, -100
 """RENAME_EXCHANGE and AT_FDCWD of Linux."""
 
@@ -22,14 +24,31 @@ def check_run_name(name: str) -> None:
     Raises
     ------
     ParameterError
-        If it has slashes, starts with a dot, ends in ``.failed`` or is a file of the index.
+        If it has slashes, starts with a dot, ends in ``.failed``, is a file of the index, or is longer than file systems take.
     """
-    is_taken = name.casefold().endswith(".failed") or name.casefold() == "index.html"
-    if len(name) > 100 or name != name.strip() or is_taken or not _NAME.fullmatch(name):
+    is_taken = name.casefold().endswith(".failed") or name.casefold() in ("index.html", "alerts.json")
+    if len(os.fsencode(name)) > _MOST_BYTES or name != name.strip() or is_taken or not _NAME.fullmatch(name):
         raise ParameterError(
             f'name: "{name}" cannot name a run. Use letters, digits, "-", "_" and single dots, starting with a '
-            'letter or digit, not ending in ".failed".'
+            f'letter or digit, not ending in ".failed", of at most {_MOST_BYTES} bytes ({_MOST_BYTES // 3} Chinese characters).'
         )
+
+
+def check_place(out: Path, name: str) -> None:
+    """Refuse a folder that is there and is none of a run: a run takes the place of the last one.
+
+    Raises
+    ------
+    ParameterError
+        If it holds something and has no manifest, or is a file.
+    """
+    for place in (out / name, failed_folder(out, name)):
+        is_foreign = place.is_dir() and any(place.iterdir()) and not (place / MANIFEST).exists()
+        if is_foreign or (place.exists() and not place.is_dir()):
+            raise ParameterError(
+                f'--out: "{place}" is there and is no earlier run (it has no {MANIFEST}). Nothing was started or touched; '
+                "give another --out, or the run another name."
+            )
 
 
 @contextmanager
@@ -121,9 +140,12 @@ def clear(out: Path, name: str | None = None) -> None:
 
 def _swap(temporary: Path, folder: Path) -> Path:
     """Put a folder in the place of another one in one step, or in two where the system cannot."""
+    _settle(temporary)
     if not folder.exists():
-        temporary.rename(folder)
-    elif _exchange(temporary, folder):
+        with suppress(OSError):  # another run of the name was first
+            temporary.rename(folder)
+            return folder
+    if _exchange(temporary, folder):
         shutil.rmtree(temporary, ignore_errors=True)
     else:
         aside = folder.with_name(f".{folder.name}.{os.getpid()}.old")
@@ -131,6 +153,14 @@ def _swap(temporary: Path, folder: Path) -> Path:
         temporary.rename(folder)
         shutil.rmtree(aside, ignore_errors=True)
     return folder
+
+
+def _settle(folder: Path) -> None:
+    """Have the disk hold what was written before others see it: a power cut leaves the run before, not an empty file."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb+") as stream:
+                os.fsync(stream.fileno())
 
 
 def _exchange(one: Path, other: Path) -> bool:

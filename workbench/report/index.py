@@ -11,7 +11,7 @@ from workbench.language import Language, say
 from workbench.period import today
 from workbench.report.block import TEMPLATES
 from workbench.report.comparison import comparison_of
-from workbench.report.manifest import read_json
+from workbench.report.manifest import manifest_of, may_be_shown
 from workbench.report.page import HTML_LANG, fill_template
 from workbench.report.request import Request
 from workbench.report.run import PDF, REPORT, RunResult
@@ -50,6 +50,7 @@ class Entry:
     stale: str
     signs: tuple[str, ...]
     verdict: str
+    settings: tuple[str, ...]
     flags: tuple[str, ...]
     alerts: tuple[str, ...]
     table: str
@@ -103,12 +104,14 @@ def _counts(entries: Sequence[Entry], results: Mapping[str, RunResult], lang: La
     """How many runs of each kind, and whether that is bad."""
     done = sum(one.is_done for one in entries)
     waiting = sum(one.name not in results for one in entries)
-    failed = len(entries) - done - waiting
+    refused = sum(one.status == "refused" for one in results.values())
+    failed = len(entries) - done - waiting - refused
     ringing = sum(bool(one.alerts) for one in entries)
     stale = sum(bool(one.stale) for one in entries)
     counts = [
         (done, say(lang, "done", "份完成"), False),
         (failed, say(lang, "failed", "份失败"), True),
+        (refused, say(lang, "refused", "份被拒绝"), True),
         (waiting, say(lang, "not run yet", "份尚未运行"), False),
         (ringing, say(lang, "with alerts", "份有预警"), True),
         (stale, say(lang, "with stale data", "份数据过期"), True),
@@ -120,10 +123,10 @@ def _entry(request: Request, result: RunResult | None, out: Path, lang: Language
     is_done = result is not None and result.status == "done"
     findings: Mapping[str, Any] = result.findings if result is not None and is_done else {}
     period, place = findings.get("period", {}), out / request.name
-    link, link_words = _link(request.name, is_done, out, lang)
+    link, link_words = _link(request, is_done, out, lang)
     told = result.alerts.get("alerts", []) if result is not None and is_done else []
     alerts = tuple(str(one["text"]) for one in told if one.get("is_current"))
-    stale = _stale(period, lang) if period else ""
+    stale = why_stale(period, lang) if period else ""
     return Entry(
         name=request.name,
         title=request.title,
@@ -137,6 +140,7 @@ def _entry(request: Request, result: RunResult | None, out: Path, lang: Language
         stale=stale,
         signs=_signs(len(alerts), stale, bool(findings.get("flags")), lang),
         verdict=str(findings.get("verdict", "")),
+        settings=tuple(findings.get("settings", ())),
         flags=tuple(findings.get("flags", ())),
         alerts=alerts,
         table=_table(findings.get("headline") or {}, str(findings.get("verdict", "")), request.lang),
@@ -156,7 +160,7 @@ def _signs(alerts: int, stale: str, is_flagged: bool, lang: Language) -> tuple[s
     return (*([rings] if alerts else []), *([flagged] if stale or is_flagged else []))
 
 
-def _stale(period: Mapping[str, Any], lang: Language) -> str:
+def why_stale(period: Mapping[str, Any], lang: Language) -> str:
     """Why the data of a report are out of date; "" if they are not.
 
     A report of days long gone whose data go on is not stale.
@@ -173,13 +177,14 @@ def _stale(period: Mapping[str, Any], lang: Language) -> str:
 
 
 def _since(place: Path) -> str:
-    """What changed since the report before, in the words of the report; "" if there was none."""
+    """What changed since the report before, in the words of the report; "" if there was none, or nothing could be judged."""
     found = comparison_of(place)
-    return f"{found.title}{say(found.lang, ': ', '：')}{found.sentence}" if found else ""
+    is_told = found is not None and (not found.lines or any(one.judged in ("news", "chance") for one in found.lines))
+    return f"{found.title}{say(found.lang, ': ', '：')}{found.sentence}" if found and is_told else ""
 
 
 def _built(place: Path, lang: Language) -> str:
-    built = str(read_json(place / "manifest.json").get("finished_at", ""))[:16].replace("T", " ")
+    built = str(manifest_of(place).get("finished_at", ""))[:16].replace("T", " ")
     return say(lang, f"built {built} UTC", f"生成于 {built} UTC")
 
 
@@ -193,11 +198,12 @@ def _table(headline: Mapping[str, Any], verdict: str, lang: Language) -> str:
     return html_table([str(one) for one in headers], columns, numeric, caption=verdict, lang=lang)
 
 
-def _link(name: str, is_done: bool, out: Path, lang: Language) -> tuple[str, str]:
-    target = f"{quote(name)}/{REPORT}"
-    if not (out / name / REPORT).is_file():
+def _link(request: Request, is_done: bool, out: Path, lang: Language) -> tuple[str, str]:
+    """The way to the report, or to the last good one, unless that shows more than this one may."""
+    place, target = out / request.name, f"{quote(request.name)}/{REPORT}"
+    if not (place / REPORT).is_file() or not may_be_shown(place, request.mask_below):
         return "", ""
     if is_done:
         return target, say(lang, "Open the report", "打开报告")
-    day = str(read_json(out / name / "manifest.json").get("finished_at", ""))[:10]
+    day = str(manifest_of(place).get("finished_at", ""))[:10]
     return target, say(lang, f"Open the last good report ({day})", f"打开上一份成功的报告（{day}）")

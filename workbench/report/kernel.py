@@ -145,6 +145,18 @@ def _environment(own: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in merged.items() if value or key not in own}
 
 
+def _seconds_left(deadline: float | None) -> int | None:
+    """What the next cell may take; nothing starts after the deadline."""
+    from nbclient.exceptions import CellTimeoutError
+
+    if deadline is None:
+        return None
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise CellTimeoutError
+    return max(1, round(left))
+
+
 def _counter(notebook: Path, on_progress: OnProgress | None) -> Callable[..., None] | None:
     if on_progress is None:
         return None
@@ -204,7 +216,7 @@ def _register() -> None:
                 startup_timeout=options["start_timeout"],
                 iopub_timeout=options["iopub_timeout"],
                 on_cell_executed=options["on_cell_executed"],
-                timeout_func=lambda _cell: None if deadline is None else max(1, round(deadline - time.monotonic())),
+                timeout_func=lambda _cell: _seconds_left(deadline),
             )
             options["kernels"].add(client.create_kernel_manager())
             start = {"env": options["kernel_environment"], "cwd": options["kernel_folder"]}

@@ -15,6 +15,9 @@ from workbench.report.notebook import ROOT
 PACKAGES = ("workbench", "pandas", "duckdb", "ibis-framework", "altair", "papermill")
 
 
+MANIFEST = "manifest.json"
+
+
 @cache
 def versions() -> dict[str, str | None]:
     """Versions of Python and of the packages that make a report; None for one that is not installed."""
@@ -54,5 +57,24 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a file that `write_json` wrote; empty if there is none."""
+    """Read a file that `write_json` wrote; empty if there is none.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged.
+    """
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    """The manifest of a run; empty if there is none, or if it is damaged: then nobody knows what lies there."""
+    try:
+        return read_json(folder / MANIFEST)
+    except (ValueError, TypeError):
+        return {}
+
+
+def may_be_shown(folder: Path, mask_below: int) -> bool:
+    """Whether the report in a folder shows no smaller groups of people than these."""
+    return not mask_below or int(manifest_of(folder).get("mask_below") or 0) >= mask_below

@@ -46,6 +46,10 @@ def faults_of_matrix(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if not isinstance(matrix, dict) or not all(isinstance(values, list) and values for values in matrix.values()):
         yield "", "matrix: each key has a list of values, such as {region: [North, South]}."
         return
+    for key in matrix:
+        if not isinstance(key, str):
+            yield str(key), f"matrix: YAML reads a key as {str(key).lower()}. Put it in quotes."
+            return
     used = set(_places({name: value for name, value in run.items() if name != "matrix"}))
     for key, values in matrix.items():
         if any(isinstance(value, list | dict) or value is None for value in values):

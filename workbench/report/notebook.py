@@ -75,11 +75,22 @@ def tags(cell: Any) -> set[str]:
 
 
 def parameters_of(node: Any, name: str) -> tuple[ParameterSpec, ...]:
-    """The parameters a notebook declares; none if it has no cell with that tag."""
+    """The parameters that a notebook declares.
+
+    Raises
+    ------
+    ParameterError
+        If not exactly one cell is tagged ``parameters``, or what it holds is no list of parameters.
+    """
     sources = [cell.source for cell in node.cells if cell.cell_type == "code" and "parameters" in tags(cell)]
     if len(sources) > 1:
         raise ParameterError(f'{name}: {len(sources)} cells are tagged "parameters"; one is allowed.')
-    return read_parameters(sources[0], name) if sources else ()
+    if not sources:
+        raise ParameterError(
+            f'{name}: no cell is tagged "parameters", so that nothing could be asked of it. Give one cell of the notebook '
+            "that tag; it holds one `name: type = value  # help` for each parameter, or only a comment if it has none."
+        )
+    return read_parameters(sources[0], name)
 
 
 def declared_parameters(notebook: Path | str) -> set[str]:

@@ -1,7 +1,7 @@
 """The plan of a batch: YAML, checked as a whole before anything starts."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from math import prod
@@ -99,7 +99,17 @@ def read_yaml(text: str, where: str) -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """YAML without timestamps."""
+        """YAML without timestamps, in which a key stands once."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            """Refuse a key that stands twice: the second would win in silence."""
+            seen: set[str] = set()
+            for key, _ in node.value:
+                text = str(key.value)
+                if text in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f'"{text}" stands there twice', key.start_mark)
+                seen.add(text)
+            return super().construct_mapping(node, deep=deep)
 
     Loader.yaml_implicit_resolvers = {
         first: [one for one in resolvers if one[0] != "tag:yaml.org,2002:timestamp"]
@@ -107,6 +117,8 @@ def read_yaml(text: str, where: str) -> Any:
     }
     try:
         return yaml.load(text, Loader)  # noqa: S506 (a safe loader)
+    except ValueError as error:
+        raise ParameterError(f"{where}: a number cannot be read ({error}). Put it in quotes if it is a text.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" in line {mark.line + 1}" if mark else ""
@@ -184,6 +196,20 @@ class Lines:
             line = key.start_mark.line + 1
         return line
 
+    def misread(self, value: object, *place: str | int) -> str:
+        """How a bare text was read as something that is written otherwise (NO as false, 010 as 8); "" if it was not."""
+        node: Any = self._root
+        for step in place:
+            found = self._within(node, step)
+            if found is None:
+                return ""
+            node = found[1]
+        text = str(node.value)
+        is_same = text.lower() in ("true", "false") if isinstance(value, bool) else str(value) == text
+        if isinstance(value, str) or is_same:
+            return ""
+        return f'YAML reads {text} as {str(value).lower()}. If it is a text, put it in quotes: "{text}".'
+
     @staticmethod
     def _within(node: Any, step: str | int) -> tuple[Any, Any] | None:
         """The node that carries the line of a step, and what the step leads to."""
@@ -214,6 +240,7 @@ def _expanded(content: Any, name: str, lines: Lines, allow_many: bool) -> _Writt
         if isinstance(entry, dict)
         for key, said in faults_of_matrix(entry)
     ]
+    faults += _misread(content, lines)
     if faults:
         raise ParameterError(_listed(name, faults))
     count = sum(prod(map(len, _matrix_of(entry).values())) for entry in entries)
@@ -228,6 +255,21 @@ def _expanded(content: Any, name: str, lines: Lines, allow_many: bool) -> _Writt
             runs.append(run)
             places.append(number)
     return _Written(runs, places)
+
+
+def _misread(content: Mapping[str, Any], lines: Lines) -> Iterator[_Fault]:
+    """Periods and values of matrices that YAML takes for something else than what is written."""
+    for number, entry in enumerate(content["runs"]):
+        places: list[tuple[tuple[str | int, ...], Any]] = []
+        if isinstance(entry, dict):
+            places = [(("runs", number, "period"), entry.get("period"))] if "period" in entry else []
+            for key, values in _matrix_of(entry).items():
+                places += [(("runs", number, "matrix", key, place), one) for place, one in enumerate(values)]
+        for place, value in places:
+            if said := lines.misread(value, *place):
+                yield _Fault(
+                    lines.of(*place), _name_of(entry, number), f"{place[3] if len(place) > 3 else place[2]}: {said}"
+                )
 
 
 def _matrix_of(entry: Any) -> Mapping[str, list[Any]]:

@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +27,9 @@ class Progress:
         self._total = len(asked)
         self._finished = 0
         self._took: list[float] = []
-        self._lock = threading.Lock()
+        self._words: Counter[str] = Counter()
+        self._rings = 0
+        self._lock = threading.RLock()
         self._rows: dict[str, Any] = {}
         in_notebook = "JPY_PARENT_PID" in os.environ  # whose output cannot be drawn over
         self._bar = _bar() if sys.stderr.isatty() and not in_notebook else None
@@ -43,6 +46,10 @@ class Progress:
         """Stop the bar, whatever happened."""
         if self._bar is not None:
             self._bar.stop()
+        if self._total > 1 and self._finished:
+            counts = [f"{count} {word}" for word, count in self._words.items()]
+            rings = [f"{self._rings} with an alarm of the newest days"] if self._rings else []
+            print(f"{self._finished} of {self._total} runs: {', '.join(counts + rings)}.", file=sys.stderr, flush=True)
 
     def cell(self, request: Request, done: int, total: int) -> None:
         """Take note of a finished cell."""
@@ -57,27 +64,35 @@ class Progress:
         """Say what became of a run."""
         with self._lock:
             self._finished += 1
+            self._words[result.word] += 1
+            self._rings += result.rings
             self._left.pop(result.name, None)
             self._took += [] if result.is_reused else [result.seconds]
             if self._bar is not None and result.name in self._rows:
                 self._bar.remove_task(self._rows[result.name])
             place = f"[{self._finished}/{self._total}] " if self._total > 1 else ""
             took = f"{result.seconds:.2f}" if result.is_reused else f"{result.seconds:.1f}"
-            self._say(f"{place}{result.name}: {result.word} in {took} s{self._time_left()}")
+            self.say(f"{place}{result.name}: {result.word} in {took} s{self._time_left()}")
             for line in result.error.splitlines():
-                self._say(f"    {line}")
+                self.say(f"    {line}")
             if result.error and (result.folder / "notebook.ipynb").is_file():
-                self._say(f"    executed as far as it came: {result.folder.absolute() / 'notebook.ipynb'}")
+                self.say(f"    executed as far as it came: {result.folder.absolute() / 'notebook.ipynb'}")
+
+    def note(self, line: str) -> None:
+        """Say what else is to be told."""
+        with self._lock:
+            self.say(line)
 
     def _time_left(self) -> str:
         """What the rest will take, by what the runs took the last time or those that are done took now."""
         typical = sum(self._took) / len(self._took) if self._took else 0.0
         seconds = sum(before or typical for before in self._left.values()) / min(self._jobs, max(len(self._left), 1))
-        if not self._left or not seconds:
+        if not self._left or not seconds or not self._took:  # runs that are kept take no time, and more may follow
             return ""
         return f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"  # noqa: PLR2004
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """Write a line above the bar."""
         if self._bar is not None:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:

@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 
 from workbench.analysis import Analysis, Cell, Watch
+from workbench.language import Setting
 from workbench.report.manifest import write_json
 from workbench.report.shop import OpenShop
 
 OUT = "WORKBENCH_OUT"
 ALERTS = "alerts.json"
-_RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r")
+# At the start of a text, or after a semicolon, at which some spreadsheets part cells.
+_RUN_BY_SPREADSHEETS = re.compile(r"(^|;)(?=[\t\r]|[\s\u3000]*[=+\-@＝＋－＠])")  # noqa: RUF001 (as wide as Chinese)
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
 
 
@@ -57,7 +59,7 @@ def _csv_cell(value: object) -> str:
         return f"{plain:.12g}"
     if isinstance(plain, int):
         return str(plain)
-    text = f"'{plain}" if plain.startswith(_RUN_BY_SPREADSHEETS) else plain
+    text = _RUN_BY_SPREADSHEETS.sub(r"\1'", plain)
     return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else text
 
 
@@ -164,5 +166,6 @@ def _findings(analysis: Analysis) -> dict[str, Any]:
             for one in analysis.figures
         ],
         "notes": list(analysis.notes),
-        "flags": list(analysis.flags),
+        "flags": [one for one in analysis.flags if not isinstance(one, Setting)],
+        "settings": [one for one in analysis.flags if isinstance(one, Setting)],
     }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from workbench.errors import ParameterError
 from workbench.language import Language
@@ -82,12 +83,13 @@ def prepare_run(
     Raises
     ------
     ParameterError
-        If the notebook, a parameter, the name, the annotations or the least size of groups are wrong.
+        If the notebook, a parameter, the name, the URL of the source, the annotations or the least size of groups are wrong.
     """
     if mask_below < 0:
         raise ParameterError(
             f"mask_below is {mask_below}; it must be a number of people, such as 10, or 0 to show all."
         )
+    _check_url(str(source))
     path = find_notebook(notebook)
     node = load_notebook(path)
     name = path.stem if name is None else name
@@ -110,3 +112,14 @@ def prepare_run(
         comment=comment.strip(),
         mask_below=mask_below,
     )
+
+
+def _check_url(source: str) -> None:
+    try:
+        urlsplit(source)
+    except ValueError:
+        scheme = source.partition("://")[0]
+        raise ParameterError(
+            f'source: the URL "{scheme}://…" cannot be read. Write brackets in a password as %5B and %5D, '
+            "or put the password into the environment: ${SHOP_PASSWORD}."
+        ) from None

@@ -2,25 +2,25 @@
 
 import hashlib
 import json
+import os
 import sysconfig
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from workbench.parameters import local_path
-from workbench.report.manifest import read_json
+from workbench.report.manifest import MANIFEST, manifest_of
 from workbench.report.notebook import ROOT
 from workbench.report.request import Request
-from workbench.report.scrub import is_url
-
-MANIFEST = "manifest.json"
+from workbench.report.scrub import is_url, safe_name
 
 
 def run_key(request: Request, data_fingerprint: str) -> str:
     """Hash of all that a report is made of.
 
-    Those are the notebook's cells and modules beside it, this package with its templates, the installed packages, the
-    parameters, files that they name, what the plan adds to the page, and the data.
+    Those are the notebook's cells and the modules beside it, this package with its templates, the installed packages, the
+    parameters, files that they name, what the plan adds to the page, and the data: the name of their source, or of a
+    database where it is, their mapping, and their fingerprint.
     """
     cells = [(cell.cell_type, cell.source) for cell in request.node().cells]
     parts: list[Any] = [
@@ -31,6 +31,8 @@ def run_key(request: Request, data_fingerprint: str) -> str:
         _installed(),
         sorted(request.parameters.items()),
         [_named_file(value) for value in request.parameters.values()],
+        _place(request.source),
+        _named_file(request.mapping),
         [request.lang, request.comment, request.mask_below, _named_file(request.annotations)],
         data_fingerprint,
     ]
@@ -39,10 +41,7 @@ def run_key(request: Request, data_fingerprint: str) -> str:
 
 def reusable(folder: Path, key: str) -> dict[str, Any]:
     """The manifest of a finished run if it has this key and all its files; else empty."""
-    try:
-        manifest = read_json(folder / MANIFEST)
-    except ValueError:
-        return {}
+    manifest = manifest_of(folder)
     same = manifest.get("status") == "done" and manifest.get("key") == key
     return manifest if same and sizes(folder) == manifest.get("files") else {}
 
@@ -53,12 +52,28 @@ def sizes(folder: Path) -> dict[str, int]:
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(files)}
 
 
+def source_key(request: Request) -> str:
+    """A hash that tells sources of one name apart, without telling where they are."""
+    place = _place(request.source) if is_url(request.source) else str(Path(request.source).absolute())
+    mapping = str(Path(request.mapping).absolute()) if request.mapping else ""
+    return hashlib.blake2b(f"{place}\n{mapping}".encode(), digest_size=8).hexdigest()
+
+
+def _place(source: str) -> str:
+    """Where a database is, or what a report calls a source of files."""
+    if not is_url(source):
+        return safe_name(source)
+    from workbench.source.engine import without_password
+
+    return without_password(source)
+
+
 def _named_file(value: object) -> str:
     """Hash of a file that a value names; "" if it names none."""
     if not isinstance(value, str) or not value or is_url(value) or "\n" in value:
         return ""
+    path = local_path(value)
     try:
-        path = local_path(value)
         return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() if path.is_file() else ""
     except OSError:
         return ""
@@ -71,8 +86,12 @@ def _package() -> str:
 
 
 def _modules(folder: Path) -> str:
-    """Hash of the modules that lie beside a notebook, which it can import."""
-    return _hash_of(sorted(folder.glob("*.py")))
+    """Hash of the modules that lie beside a notebook or in folders there, which it can import; environments are no such."""
+    found = []
+    for place, inner, names in os.walk(folder):
+        inner[:] = [one for one in inner if one[0] not in "._" and not Path(place, one, "pyvenv.cfg").exists()]
+        found += [Path(place, name) for name in names if name.endswith(".py")]
+    return _hash_of(sorted(found))
 
 
 def _hash_of(paths: Any) -> str:

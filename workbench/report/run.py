@@ -21,7 +21,7 @@ from workbench.report.notebook import load_notebook
 from workbench.report.pdf import print_pdf
 from workbench.report.publish import ALERTS
 from workbench.report.request import Request, prepare_run
-from workbench.report.reuse import run_key, sizes
+from workbench.report.reuse import run_key, sizes, source_key
 from workbench.report.scrub import is_url, safe_name, scrub
 from workbench.source.fingerprint import KNOWN
 
@@ -43,7 +43,7 @@ class RunResult:
     folder
         Where it was written: ``<name>``, or ``<name>.failed``.
     error
-        Why it did not succeed, else "".
+        Why it did not succeed, or of a run that is done why its PDF is missing; else "".
     findings
         Content of its ``findings.json``; empty if there is none.
     seconds
@@ -76,8 +76,8 @@ class RunResult:
 
     @property
     def exit_code(self) -> int:
-        """0 done, 1 failed, 2 refused."""
-        return EXIT_CODES[self.status]
+        """0 done, 1 failed or not all of it written, 2 refused."""
+        return EXIT_CODES["failed" if self.status == "done" and self.error else self.status]
 
     @property
     def report(self) -> Path:
@@ -159,9 +159,12 @@ def start_run(
 
     Raises
     ------
+    ParameterError
+        If its folder is there and is none of a run; then nothing was started.
     Interrupted
         If the kernels were stopped; the folder of the run is as it was before.
     """
+    folder.check_place(out, request.name)
     started, clock, out = datetime.now(UTC), monotonic(), out.absolute()
     limits, kernels = limits or Limits(), kernels or Kernels()
     temporary = folder.start_folder(out, request.name)
@@ -169,8 +172,7 @@ def start_run(
         failure = _run_in(temporary, request, on_progress, limits, known_data[1], kernels)
         if kernels.is_stopped:
             raise Interrupted
-        if pdf and failure is None:
-            print_pdf(temporary / REPORT, temporary / PDF)
+        not_printed = _print(temporary) if pdf and failure is None else ""
         findings, alerts = read_json(temporary / "findings.json"), read_json(temporary / ALERTS)
         seconds = monotonic() - clock
         manifest = _manifest(request, failure, findings, started, seconds)
@@ -194,11 +196,21 @@ def start_run(
         title=request.title,
         status=status,
         folder=kept,
-        error=failure.message if failure else "",
+        error=failure.message if failure else not_printed,
         findings=findings,
         seconds=seconds,
         alerts=alerts,
     )
+
+
+def _print(temporary: Path) -> str:
+    """Print the report beside it; why that failed, if it did: the report is good all the same."""
+    try:
+        print_pdf(temporary / REPORT, temporary / PDF)
+    except OSError as error:
+        (temporary / PDF).unlink(missing_ok=True)
+        return f"report.pdf is missing: {error.strerror}. The report itself is done."
+    return ""
 
 
 def _not_written(request: Request, out: Path, error: OSError, seconds: float) -> RunResult:
@@ -276,7 +288,7 @@ def _absolute(source: str, what: str) -> str:
 
 _WANTED = {
     "source": "a folder of Parquet or CSV files, a DuckDB file or a database URL",
-    "mapping": "the path of a mapping file, such as data/README.md",
+    "mapping": "the path of a mapping file; data/README.md shows one",
 }
 
 
@@ -356,6 +368,7 @@ def _asked(request: Request) -> dict[str, Any]:
         "notebook": request.notebook.stem,
         "parameters": scrub(dict(request.parameters), *private_places(request)),
         "source": safe_name(request.source),
+        "source_key": source_key(request),
         "mask_below": request.mask_below,
     }
 

@@ -11,7 +11,7 @@ import pandas as pd
 from workbench.analysis import Action, Analysis
 from workbench.errors import ParameterError, nearest
 from workbench.glossary import Metric, metric
-from workbench.language import Language, format_amount, format_count, format_interval, say
+from workbench.language import Language, Setting, format_amount, format_count, format_interval, say
 from workbench.period import zone
 from workbench.report.block import CHART_PLACE, Block, link
 from workbench.report.shop import OpenShop
@@ -52,7 +52,10 @@ def first_screen(analysis: Analysis, chart: Any = None) -> Block:
     columns = [[str(value) for value in frame[name]] for name in frame.columns]
     numeric = [number > 0 and reads_as_number(column) for number, column in enumerate(columns)]
     table = html_table([str(name) for name in frame.columns], columns, numeric, caption=headline.verdict, lang=lang)
-    flags = "".join(f'<p class="wb-flag" role="note">{escape(flag)}</p>' for flag in analysis.flags)
+    flags = "".join(
+        f'<p class="wb-flag{" wb-setting" if isinstance(flag, Setting) else ""}" role="note">{escape(flag)}</p>'
+        for flag in analysis.flags
+    )
     html = (
         f'<p class="wb-meta">{_reach(analysis)}</p>{flags}<p class="wb-verdict">{escape(headline.verdict)}</p>'
         f'<div class="wb-grid"><div class="wb-short">{table}</div>{CHART_PLACE if chart is not None else ""}</div>'
@@ -124,10 +127,13 @@ def _of_what_is_shown(chart: Any, analysis: Analysis) -> Any:
     lines = title.get("subtitle") or []
     left_out = say(
         analysis.lang,
-        f"Groups of fewer than {analysis.mask_below} users are left out, of what the title counts too.",
+        f"Groups of fewer than {analysis.mask_below} users are left out, also where the title counts.",
         f"少于 {analysis.mask_below} 名用户的群体未计入，标题中的计数亦然。",
     )
-    below = [*(lines if isinstance(lines, list) else [lines]), left_out]
+    told = [*(lines if isinstance(lines, list) else [lines])]
+    if told and str(told[-1])[-1:] not in ".。":
+        told[-1] = f"{told[-1]}{say(analysis.lang, '.', '。')}"
+    below = [*told, left_out]
     return chart.properties(title={**title, "subtitle": below})
 
 

@@ -10,6 +10,8 @@ from workbench.language import Language, format_count, format_hours, format_rate
 from workbench.report.block import link
 
 LONG_TABLE = 30
+MOST_COLUMNS_ON_PAPER = 14
+"""Of wider tables paper shows the first ones, in letters that can be read."""
 ROWS_BEFORE_FOLD = 15
 LONGEST_ON_ONE_LINE = 26
 LONGEST_NAME_ON_ONE_LINE = 16
@@ -156,6 +158,12 @@ def html_table(
     head = _head(headers, numeric, targets or nothing, tips or nothing)
     folded = len(rows) > LONG_TABLE
     shown = _box(head, rows[:ROWS_BEFORE_FOLD] if folded else rows, numeric, caption)
+    unseen = len(headers) - MOST_COLUMNS_ON_PAPER
+    if unseen > 0:
+        words = say(
+            lang, f"{unseen} more columns are in the file of this table.", f"其余 {unseen} 列见本表的数据文件。"
+        )
+        shown += f'<p class="wb-source wb-paper">{words}</p>'
     if not folded:
         return shown
     rest = len(rows) - ROWS_BEFORE_FOLD
@@ -175,7 +183,7 @@ def _head(headers: Sequence[str], numeric: Sequence[bool], targets: Sequence[str
 
 def _box(head: str, rows: Sequence[Sequence[str]], numeric: Sequence[bool], caption: str) -> str:
     body = "".join(f"<tr>{_row(row, numeric)}</tr>" for row in rows)
-    label, columns = escape(caption), f' style="--wb-columns:{len(numeric)}"'
+    label, columns = escape(caption), f' style="--wb-columns:{min(len(numeric), MOST_COLUMNS_ON_PAPER)}"'
     return (
         f'<div class="wb-scroll" role="region" aria-label="{label}" tabindex="0"><table class="wb-table"{columns}>'
         f'<caption class="wb-unseen">{label}</caption>{head}<tbody>{body}</tbody></table></div>'

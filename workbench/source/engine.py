@@ -9,7 +9,6 @@ import atexit
 import itertools
 import operator
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -30,6 +29,7 @@ import pandas as pd
 
 from workbench.contract import TABLES
 from workbench.errors import SourceError, nearest
+from workbench.source.address import VARIABLE, without_secrets
 from workbench.source.files import (
     as_utf8,
     csv_delimiter,
@@ -47,8 +47,6 @@ EngineKind = Literal["duckdb", "clickhouse", "other"]
 
 MEMORY_LIMIT = "WORKBENCH_MEMORY_LIMIT"
 DEFAULT_MEMORY_LIMIT = "2GB"
-_VARIABLE = re.compile(r"\$\{?\w+\}?")
-_SECRET = re.compile(r"(?i)[^=]*(?:pass|pwd|secret|token|api_?key)[^=]*=")
 
 
 @dataclass(frozen=True)
@@ -532,15 +530,22 @@ def _read_csv(backend: Any, files: list[Path], name: str, encoding: str | None) 
 
 
 def _connect_url(url: str, mapping: Mapping) -> Engine:
-    parts = urlsplit(url)
-    if parts.password and not _VARIABLE.fullmatch(parts.password):
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise SourceError(
+            f"source {url.partition('://')[0]}://…: the URL cannot be read. Write brackets in a password as %5B and %5D, or "
+            "put the password into the environment and write its name instead: ${SHOP_PASSWORD}."
+        ) from None
+    if parts.password and not VARIABLE.fullmatch(parts.password):
         raise SourceError(
             f"source {parts.scheme}://…: a password stands in the URL. Put it into the environment and write its "
             f"name instead: {parts.scheme}://{parts.username}:${{SHOP_PASSWORD}}@{parts.hostname}/…"
         )
     name = parts.path.strip("/").split("/")[-1] or parts.hostname or parts.scheme
+    opened = _with_environment(url)
     try:
-        backend = ibis.connect(_with_environment(url))
+        backend = ibis.connect(opened)
     except ImportError as error:
         raise SourceError(
             f"source {parts.scheme}://…/{name}: its driver is not installed ({_first_line(error)}). "
@@ -570,13 +575,7 @@ def without_password(source: str) -> str:
     >>> without_password("postgres://host/shop?user=me&password=x"), without_password("data/sample")
     ('postgres://host/shop?user=me', 'data/sample')
     """
-    if "://" not in source:
-        return source
-    parts = urlsplit(source)
-    if parts.password and not _VARIABLE.fullmatch(parts.password):
-        parts = parts._replace(netloc=f"{parts.username or ''}@{parts.netloc.rpartition('@')[2]}")
-    parts = parts._replace(query="&".join(one for one in parts.query.split("&") if not _SECRET.match(one)))
-    return source if parts == urlsplit(source) else urlunsplit(parts)  # chdb:///folder keeps its slashes
+    return without_secrets(source) if "://" in source else source
 
 
 def _with_environment(url: str) -> str:

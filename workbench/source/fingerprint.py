@@ -32,7 +32,7 @@ def fingerprint_of_files(source: Path, mapping: Path | None = None) -> str:
     Reads every byte, at the speed of the disk. Folders of finished runs inside of a source are no data and are passed over.
     What a batch has hashed is taken from the environment as long as no file's size, times or inode changed since.
     """
-    files = _files(source) + ([("mapping", mapping)] if mapping is not None else [])
+    files = _all_files(source, mapping)
     state = _state(files)
     known, _, found = os.environ.get(KNOWN, "").partition("=")
     if found and known == state:
@@ -52,19 +52,31 @@ def fingerprint_of_tables(tables: "Mapping[str, ir.Table]", reach: Mapping[str, 
     return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
 
 
-def known_fingerprint(source: Path, mapping: Path | None, fingerprint: str) -> str:
-    """What to put into the environment of runs, so that they need not hash the same files again."""
-    files = _files(source) + ([("mapping", mapping)] if mapping is not None else [])
-    return f"{_state(files)}={fingerprint}"
+def known_fingerprint(source: Path, mapping: Path | None = None) -> tuple[str, str]:
+    """Hash a source of files, and say what to put into the environment of runs so that they need not hash it again.
+
+    Both are empty where a file changed meanwhile: nobody knows then what was read.
+    """
+    before = _state(_all_files(source, mapping))
+    found = fingerprint_of_files(source, mapping)
+    return (found, f"{before}={found}") if _state(_all_files(source, mapping)) == before else ("", "")
+
+
+def _all_files(source: Path, mapping: Path | None) -> list[tuple[str, Path]]:
+    return _files(source) + ([("mapping", mapping)] if mapping is not None else [])
 
 
 def _files(source: Path) -> list[tuple[str, Path]]:
     if source.is_file():
         log = source.with_name(f"{source.name}.wal")  # what DuckDB has not yet written into its file
         return [(one.name, one) for one in (source, log) if one.is_file()]
-    found = []
-    for folder, inner, names in os.walk(source):
+    found, seen = [], set()
+    for folder, inner, names in os.walk(source, followlinks=True):  # the engine reads through links too
         inner[:] = sorted(one for one in inner if not one.startswith("."))
+        if os.path.realpath(folder) in seen:
+            inner.clear()  # a link that leads back
+            continue
+        seen.add(os.path.realpath(folder))
         if {"manifest.json", "findings.json"} <= set(names):
             inner.clear()  # a finished run
             continue

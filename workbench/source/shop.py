@@ -16,7 +16,7 @@ import pandas as pd
 
 from workbench.contract import TABLES
 from workbench.errors import SourceError, TableError
-from workbench.language import Language, say
+from workbench.language import Language, Setting, say
 from workbench.period import DAY_MS, Period, local_date, make_period
 from workbench.source.checks import TIMES, check_tables
 from workbench.source.engine import Engine, connect, without_password
@@ -204,8 +204,8 @@ class Shop:
         return pd.DataFrame(rows, columns=["table", "row_count", "first_at", "last_at"])
 
     def flags(self, period: Period, lang: Language, *, has_orders: bool) -> tuple[str, ...]:
-        """Red flags of the first screen: an empty period, data that stop inside it, warnings of the check."""
-        flags = [say(lang, *only_words(self))] if self.only_users else []
+        """Flags of the first screen: users left out, an empty period, data that stop inside it, warnings of the check."""
+        flags: list[str] = [Setting(say(lang, *only_words(self)))] if self.only_users else []
         if not has_orders and self.has("orders"):
             flags.append(
                 say(
