@@ -552,7 +552,10 @@ class TestRooms:
                 *told[name].get("keys", []),
                 *(one["count"] for one in told[name].get("groups", []) if "from" not in one),
             ]
-            uncounted = {"comparison_quantity", "segment_buyer_count"}  # in no table, so that what rests on them is hidden
+            uncounted = {
+                "comparison_quantity",
+                "segment_buyer_count",
+            }  # in no table, so that what rests on them is hidden
             names = [one for one in names if one not in uncounted]
             for keys in told[name].get("sums", []):
                 names += [*keys["by"], *keys.get("parts", []), *keys["total"]] if isinstance(keys, Mapping) else keys
