@@ -621,3 +621,18 @@ class TestRooms:
         shown = [wb.show_chart(after, chart).to_dict() for _, chart in pictures(after) if hasattr(chart, "to_dict")]
         assert shown
         assert all("fewer than 5 users" in str(one["title"]["subtitle"]) for one in shown)
+
+
+def test_a_shop_without_visitors_keeps_the_numbers_of_its_buyers(small_folder, tmp_path):
+    for name in ("orders", "order_lines", "users"):
+        (tmp_path / f"{name}.parquet").symlink_to(small_folder / f"{name}.parquet")
+    days = {"start_date": "2026-05-01", "end_date": "2026-06-01", "timezone": "Asia/Shanghai"}
+    found = masked(wb.sales.overview_sales(wb.open_shop(tmp_path), **days), 15)
+    whole = found.tables["sales_kpis"].query("grain == 'period'").set_index("metric")
+    assert whole.loc[["net_amount", "buyer_count", "order_count"], ["value", "change"]].notna().all(axis=None)
+    parts = found.tables["sales_contribution"]
+    assert parts.loc[parts["segment"].isna() & parts["factor"].eq("buyer_count"), "contribution"].notna().all()
+    segments = parts.dropna(subset=["segment"]).query("factor == 'buyer_count'")
+    few = segments["value"].isna()
+    assert 0 < few.sum() < len(few)
+    assert "fewer than 15" not in found.headline.verdict

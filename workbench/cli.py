@@ -115,7 +115,7 @@ def run(
             progress.done(result)
         if result.status == "done":
             typer.echo(result.report.absolute())
-        return RINGS if fail_on_alarm and result.rings else result.exit_code
+        return RINGS if fail_on_alarm and result.rings and result.exit_code == DONE else result.exit_code
 
     _leave(answer)
 
@@ -168,11 +168,16 @@ def batch(
                 on_done=progress.done,
                 on_note=progress.note,
             )
+        is_bundled = True
         if bundle is not None:
-            with locked(out, alone=False):
-                write_bundle(requests, out, bundle)
+            try:
+                with locked(out, alone=False, waits=True):
+                    write_bundle(requests, out, bundle)
+            except OSError as error:
+                typer.echo(f'--bundle: "{bundle}" could not be written: {error.strerror or error}.', err=True)
+                is_bundled = False
         typer.echo((out / "index.html").absolute())
-        if any(result.exit_code != DONE for result in results):
+        if not is_bundled or any(result.exit_code != DONE for result in results):
             return FAILED
         stale = fail_on_stale and any(is_stale(result) for result in results)
         return RINGS if stale or (fail_on_alarm and any(result.rings for result in results)) else DONE

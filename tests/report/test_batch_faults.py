@@ -117,7 +117,7 @@ class TestReuse:
         (notebooks / "helpers").mkdir(parents=True)
         (notebooks / ".venv").mkdir()
         copied = notebooks / "fails.ipynb"
-        copied.write_bytes(FAILS.read_bytes())
+        copied.write_text(FAILS.read_text().replace("import fake", "from helpers import sums"))
         mapping, module = tmp_path / "mapping.yml", notebooks / "helpers" / "sums.py"
         mapping.write_text("timezone: UTC\n")
 
@@ -126,7 +126,9 @@ class TestReuse:
 
         first = key()
         assert key() == first
-        (notebooks / ".venv" / "other.py").write_text("x = 1\n")
+        for other in (".venv", "helpful"):  # nothing of it is imported
+            (notebooks / other).mkdir(exist_ok=True)
+            (notebooks / other / "other.py").write_text("x = 1\n")
         assert key() == first
         seen = [key("duckdb:///shop2.duckdb"), key("shop"), key("copy_of_shop")]
         mapping.write_text("timezone: Asia/Shanghai\n")
@@ -212,7 +214,7 @@ class TestLimits:
 
     def test_no_cell_starts_after_the_time_is_over(self):
         assert _seconds_left(None) is None
-        assert _seconds_left(time.monotonic() + 7.2) == 7
+        assert _seconds_left(time.monotonic() + 3600) in range(3590, 3601)
         with pytest.raises(CellTimeoutError):
             _seconds_left(time.monotonic() - 0.1)
 
@@ -379,7 +381,7 @@ class TestInterruption:
         already = done_on(shop, out)
         found = words(run(plan, out))
         assert found.keys() == hows.keys()
-        assert Counter(found.values()) == {"reused": already, "done": 30 - already}
+        assert Counter(found.values()) == Counter(reused=already, done=30 - already)
         assert not list(out.glob(".*"))
         tables = sorted((calm / "run0" / "tables").iterdir())
         assert tables

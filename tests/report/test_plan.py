@@ -59,18 +59,21 @@ def test_defaults_reach_the_notebooks_that_have_them(tmp_path):
         ),
         (
             "runs: [{name: a, name: b, notebook: DEMO, source: x}]",
-            'this is not YAML in line 1: "name" stands there twice',
+            '"name" stands twice in line 1; keep one.',
         ),
-        ("runs: []\nruns: [{name: b, notebook: DEMO, source: x}]", 'in line 2: "runs" stands there twice'),
+        ("runs: []\nruns: [{name: b, notebook: DEMO, source: x}]", '"runs" stands twice in line 2; keep one.'),
         (
             'runs:\n- name: "{region}"\n  notebook: DEMO\n  source: x\n  matrix: {region: [SE, NO]}',
             'line 5: {region}: region: YAML reads NO as false. If it is a text, put it in quotes: "NO".',
         ),
         (
-            'runs:\n- name: "{region}"\n  notebook: DEMO\n  source: x\n  matrix: {region: [7, 010, 1.10]}',
+            'runs:\n- name: "{region}"\n  notebook: DEMO\n  source: x\n  matrix: {region: [7, 010]}',
             'YAML reads 010 as 8. If it is a text, put it in quotes: "010".',
         ),
         ('runs: [{name: "{on}", notebook: DEMO, source: x, matrix: {on: [1]}}]', "YAML reads a key as true."),
+        ("runs: [{name: a, notebook: DEMO, source: x, matrix: [x, y]}]", "each key has a list of values"),
+        ("runs: [{name: a, notebook: DEMO, source: x, matrix: {region: 5}}]", "each key has a list of values"),
+        ("runs: [{name: a, notebook: DEMO, source: x, period: [1]}]", "a: period"),
         ("runs: [{name: a, notebook: DEMO, source: x, period: 03742}]", "period: YAML reads 03742 as 2018."),
         ("runs: [{name: a, notebook: DEMO, source: x, period: 0b_}]", "a number cannot be read"),
         ("runs: [{name: a, notebook: DEMO, source: 'db://me:p[ss@host/shop'}]", 'the URL "db://…" cannot be read'),
@@ -188,3 +191,15 @@ def test_an_editor_tells_good_plans_from_bad_ones(plan, is_valid):
     import jsonschema
 
     assert jsonschema.Draft202012Validator(plan_schema()).is_valid(plan) == is_valid
+
+
+def test_what_yaml_allows_stays_allowed(tmp_path):
+    [one] = load(tmp_path, "runs: [{name: a, notebook: DEMO, source: x, period: }]")[0]
+    assert one.name == "a"
+    several, _ = load(
+        tmp_path,
+        'runs: [{name: "a-{level}", notebook: DEMO, source: x, matrix: {level: [0.10, 0.20]}, comment: "above {level}"}]',
+    )
+    assert [one.name for one in several] == ["a-0.1", "a-0.2"]
+    merged = "x: &p {a: 1, b: &q {c: 1}}\ny: {b: {<<: *q, c: 2}, <<: *p}\n"
+    assert read_yaml(merged, "x")["y"] == {"a": 1, "b": {"c": 2}}

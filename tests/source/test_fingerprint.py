@@ -1,6 +1,7 @@
 """What tells data apart: every byte of files, and of databases what is cheap to know."""
 
 import os
+import time
 from pathlib import Path
 
 import duckdb
@@ -64,6 +65,7 @@ class TestFiles:
         assert (fingerprint_of_files(folder), hashed) == (first, [])
         changed = bytes(reversed(file.read_bytes()))
         before = file.stat()
+        time.sleep(0.02)  # clocks of file systems tick in milliseconds
         file.write_bytes(changed)
         os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))  # of the same size, and of the same time as it says
         assert fingerprint_of_files(folder) != first

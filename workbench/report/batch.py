@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
@@ -21,7 +20,7 @@ from workbench.report.manifest import manifest_of, read_json, write_json
 from workbench.report.publish import ALERTS
 from workbench.report.request import Request
 from workbench.report.reuse import reusable, run_key
-from workbench.report.run import PDF, Interrupted, Limits, RunResult, private_places, start_run
+from workbench.report.run import PDF, Interrupted, Limits, RunResult, Status, private_places, start_run
 from workbench.report.scrub import is_url, scrub
 from workbench.source.fingerprint import known_fingerprint
 
@@ -111,11 +110,11 @@ def run_batch(
         folder.check_place(out, one.name)
     with folder.locked(out, alone=True), ThreadPoolExecutor(max_workers=options.jobs) as pool:
         batch = _Batch(out, options, on_cell, on_note)
-        others = {one.name: batch.as_it_is(one) for one in requests if one not in chosen}
-        results = {name: one for name, one in others.items() if one is not None}
+        results: dict[str, RunResult] = {}
         fault = _write_pages(requests, results, out, lang)
         waiting = {pool.submit(batch.run, request): request for request in chosen}
         try:
+            results |= batch.as_they_are([one for one in requests if one not in chosen])
             for future in as_completed(waiting):
                 result = _outcome(future, waiting[future], out)
                 results[result.name] = result
@@ -135,10 +134,10 @@ def run_batch(
 
 def what_would_run(requests: Sequence[Request], out: Path, options: Options) -> list[tuple[Request, bool]]:
     """The runs that a batch would do, each with whether it would be reused; nothing is written."""
-    batch = _Batch(out, options)
-    for one in requests:
+    batch, chosen = _Batch(out, options), [one for one in requests if not options.only or one.name in options.only]
+    for one in chosen:
         folder.check_place(out, one.name)
-    return [(one, batch.last(one) is not None) for one in requests if not options.only or one.name in options.only]
+    return [(one, batch.last(one) is not None) for one in chosen]
 
 
 class _Batch:
@@ -156,7 +155,7 @@ class _Batch:
     def run(self, request: Request) -> RunResult:
         """Reuse the run that is there, or run, and try again as often as asked."""
         if not self.options.force and (kept := self.last(request)) is not None:
-            shutil.rmtree(folder.failed_folder(self.out, request.name), ignore_errors=True)
+            folder.take_away(folder.failed_folder(self.out, request.name))
             return kept
         on_cell = self.on_cell
         count = (lambda done, total: on_cell(request, done, total)) if on_cell is not None else None
@@ -176,20 +175,33 @@ class _Batch:
                 self.on_note(f"{request.name}: failed, is tried again: {result.error.splitlines()[0]}")
         return result
 
-    def as_it_is(self, request: Request) -> RunResult | None:
-        """What lies there of a run that was not asked for: one that is still true, or one that failed; None for others."""
-        place = folder.failed_folder(self.out, request.name)
-        if not place.is_dir():
-            return self.last(request)
-        error = str(manifest_of(place).get("error") or "")
-        return RunResult(request.name, request.title, "failed", place, error) if error else None
+    def as_they_are(self, others: Sequence[Request]) -> dict[str, RunResult]:
+        """What lies there of runs that were not asked for: those that are still true, and those that failed."""
+        found = {}
+        for one in others:
+            with suppress(Exception):  # what is wrong with them is told when they are asked for
+                if (result := self._as_it_is(one)) is not None:
+                    found[one.name] = result
+        return found
 
-    def last(self, request: Request) -> RunResult | None:
+    def _as_it_is(self, request: Request) -> RunResult | None:
+        place = folder.failed_folder(self.out, request.name)
+        if place.is_dir():
+            told = manifest_of(place)
+            status: Status = "refused" if told.get("is_refused") else "failed"
+            error = str(told.get("error") or "")
+            return RunResult(request.name, request.title, status, place, error) if error else None
+        is_read = (request.source, request.mapping) in self._data
+        if is_url(request.source) and not is_read:  # no database is asked for the sake of others
+            return None
+        return self.last(request, needs_pdf=False)
+
+    def last(self, request: Request, *, needs_pdf: bool | None = None) -> RunResult | None:
         """The run that is there, if it would come out the same."""
         clock, data, place = monotonic(), self._known_data(request)[0], self.out / request.name
         if not data or not (manifest := reusable(place, run_key(request, data))):
             return None
-        if self.options.pdf and PDF not in manifest["files"]:
+        if (self.options.pdf if needs_pdf is None else needs_pdf) and PDF not in manifest["files"]:
             return None
         return RunResult(
             name=request.name,

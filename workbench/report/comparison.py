@@ -250,7 +250,7 @@ def compare(now: Mapping[str, Any], before: Mapping[str, Any]) -> Comparison | N
     notes = _notes(lines, mine, other, level, lang)
     if now["source"] != before["source"] and before["source"]:
         notes.append(say(lang, f"The data were {before['source']} then.", f"上期数据：{before['source']}。"))
-    elif now.get("source_key") != before.get("source_key"):
+    elif before.get("source_key") and now.get("source_key") != before["source_key"]:
         notes.append(
             say(lang, "The data lay elsewhere, or had another mapping, then.", "上期数据来自别处，或映射不同。")
         )
@@ -284,7 +284,7 @@ def _not_comparable(now: Mapping[str, Any], before: Mapping[str, Any], lang: Lan
 
 def _is_about_days(name: str) -> bool:
     """Whether a parameter is the language, or says of which days a report is: the period, known days, days with targets."""
-    return name == "lang" or name.endswith(("_date", "_end", "_dates", "_targets"))
+    return name in ("lang", "compare_to") or name.endswith(("_date", "_end", "_dates", "_targets"))
 
 
 def _line(mine: _Report, other: _Report, name: str, level: float) -> tuple[Line, float | None]:

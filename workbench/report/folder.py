@@ -42,17 +42,25 @@ def check_place(out: Path, name: str) -> None:
     ParameterError
         If it holds something and has no manifest, or is a file.
     """
-    for place in (out / name, failed_folder(out, name)):
-        is_foreign = place.is_dir() and any(place.iterdir()) and not (place / MANIFEST).exists()
-        if is_foreign or (place.exists() and not place.is_dir()):
-            raise ParameterError(
-                f'--out: "{place}" is there and is no earlier run (it has no {MANIFEST}). Nothing was started or touched; '
-                "give another --out, or the run another name."
-            )
+    place = out / name
+    is_foreign = place.is_dir() and any(place.iterdir()) and not (place / MANIFEST).exists()
+    if is_foreign or (place.exists() and not place.is_dir()):
+        raise ParameterError(
+            f'--out: "{place}" is there and is no earlier run (it has no {MANIFEST}). Nothing was started or touched; '
+            "give another --out, or the run another name."
+        )
+
+
+def take_away(folder: Path) -> None:
+    """Remove the folder of a run; whenever that is cut short, what is left is taken for half done."""
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    with suppress(OSError):
+        folder.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextmanager
-def locked(out: Path, *, alone: bool) -> Iterator[None]:
+def locked(out: Path, *, alone: bool, waits: bool = False) -> Iterator[None]:
     """Hold a folder of runs while they are made; a second batch is refused, and a batch and a single run refuse each other.
 
     Parameters
@@ -61,6 +69,8 @@ def locked(out: Path, *, alone: bool) -> Iterator[None]:
         The folder; it is made if it is not there.
     alone
         Whether nobody else may write into it: true for a batch; single runs go beside each other.
+    waits
+        Whether to wait for whoever is at work there.
 
     Raises
     ------
@@ -80,7 +90,7 @@ def locked(out: Path, *, alone: bool) -> Iterator[None]:
     place = os.open(out, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(place, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            fcntl.flock(place, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | (0 if waits else fcntl.LOCK_NB))
         except BlockingIOError:
             other = "another batch or run" if alone else "a batch"
             raise ParameterError(
@@ -110,7 +120,7 @@ def start_folder(out: Path, name: str) -> Path:
 def keep_done(temporary: Path, out: Path, name: str) -> Path:
     """Put a finished run in the place of the last one; its failed predecessor goes."""
     folder = _swap(temporary, out / name)
-    shutil.rmtree(failed_folder(out, name), ignore_errors=True)
+    take_away(failed_folder(out, name))
     return folder
 
 
@@ -142,9 +152,12 @@ def _swap(temporary: Path, folder: Path) -> Path:
     """Put a folder in the place of another one in one step, or in two where the system cannot."""
     _settle(temporary)
     if not folder.exists():
-        with suppress(OSError):  # another run of the name was first
+        try:
             temporary.rename(folder)
             return folder
+        except OSError:
+            if not folder.exists():
+                raise  # else another run of the name was first
     if _exchange(temporary, folder):
         shutil.rmtree(temporary, ignore_errors=True)
     else:

@@ -99,23 +99,17 @@ def read_yaml(text: str, where: str) -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """YAML without timestamps, in which a key stands once."""
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            """Refuse a key that stands twice: the second would win in silence."""
-            seen: set[str] = set()
-            for key, _ in node.value:
-                text = str(key.value)
-                if text in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f'"{text}" stands there twice', key.start_mark)
-                seen.add(text)
-            return super().construct_mapping(node, deep=deep)
+        """YAML without timestamps."""
 
     Loader.yaml_implicit_resolvers = {
         first: [one for one in resolvers if one[0] != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
     try:
+        if twice := next(_repeated_keys(yaml.compose(text, Loader)), None):
+            raise ParameterError(
+                f'{where}: "{twice.value}" stands twice in line {twice.start_mark.line + 1}; keep one.'
+            )
         return yaml.load(text, Loader)  # noqa: S506 (a safe loader)
     except ValueError as error:
         raise ParameterError(f"{where}: a number cannot be read ({error}). Put it in quotes if it is a text.") from None
@@ -124,6 +118,20 @@ def read_yaml(text: str, where: str) -> Any:
         place = f" in line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "unreadable characters"
         raise ParameterError(f"{where}: this is not YAML{place}: {problem}.") from None
+
+
+def _repeated_keys(node: Any) -> Iterator[Any]:
+    """Keys that stand in their mapping before: YAML lets the last win, in silence."""
+    if getattr(node, "id", "") == "sequence":
+        for one in node.value:
+            yield from _repeated_keys(one)
+    elif getattr(node, "id", "") == "mapping":
+        seen: set[str] = set()
+        for key, value in node.value:
+            if str(key.value) in seen:
+                yield key
+            seen.add(str(key.value))
+            yield from _repeated_keys(value)
 
 
 def load_plan(path: Path, *, as_of: date | None = None, allow_many: bool = False) -> tuple[list[Request], Language]:
@@ -205,8 +213,9 @@ class Lines:
                 return ""
             node = found[1]
         text = str(node.value)
+        is_plain = isinstance(value, bool | int) and node.id == "scalar"
         is_same = text.lower() in ("true", "false") if isinstance(value, bool) else str(value) == text
-        if isinstance(value, str) or is_same:
+        if not is_plain or is_same:
             return ""
         return f'YAML reads {text} as {str(value).lower()}. If it is a text, put it in quotes: "{text}".'
 
@@ -240,7 +249,7 @@ def _expanded(content: Any, name: str, lines: Lines, allow_many: bool) -> _Writt
         if isinstance(entry, dict)
         for key, said in faults_of_matrix(entry)
     ]
-    faults += _misread(content, lines)
+    faults = faults or list(_misread(content, lines))
     if faults:
         raise ParameterError(_listed(name, faults))
     count = sum(prod(map(len, _matrix_of(entry).values())) for entry in entries)

@@ -116,10 +116,10 @@ def prepare_run(
 
 def _check_url(source: str) -> None:
     try:
-        urlsplit(source)
+        urlsplit(source).port  # noqa: B018 (it is read to be checked)
     except ValueError:
         scheme = source.partition("://")[0]
         raise ParameterError(
-            f'source: the URL "{scheme}://…" cannot be read. Write brackets in a password as %5B and %5D, '
+            f'source: the URL "{scheme}://…" cannot be read. Write its port as a number, and brackets in a password as %5B and %5D, '
             "or put the password into the environment: ${SHOP_PASSWORD}."
         ) from None

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-import os
+import re
 import sysconfig
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from workbench.report.manifest import MANIFEST, manifest_of
 from workbench.report.notebook import ROOT
 from workbench.report.request import Request
 from workbench.report.scrub import is_url, safe_name
+
+_IMPORT = re.compile(r"^[ \t]*(?:from|import)[ \t]+([^#\n]+)", re.MULTILINE)
 
 
 def run_key(request: Request, data_fingerprint: str) -> str:
@@ -26,7 +29,7 @@ def run_key(request: Request, data_fingerprint: str) -> str:
     parts: list[Any] = [
         request.name,
         cells,
-        _modules(request.notebook.parent),
+        _modules(request.notebook.parent, [source for kind, source in cells if kind == "code"]),
         _package(),
         _installed(),
         sorted(request.parameters.items()),
@@ -85,13 +88,30 @@ def _package() -> str:
     return _hash_of(path for path in sorted((ROOT / "workbench").rglob("*")) if "__pycache__" not in path.parts)
 
 
-def _modules(folder: Path) -> str:
-    """Hash of the modules that lie beside a notebook or in folders there, which it can import; environments are no such."""
-    found = []
-    for place, inner, names in os.walk(folder):
-        inner[:] = [one for one in inner if one[0] not in "._" and not Path(place, one, "pyvenv.cfg").exists()]
-        found += [Path(place, name) for name in names if name.endswith(".py")]
-    return _hash_of(sorted(found))
+def _modules(folder: Path, cells: Sequence[str]) -> str:
+    """Hash of the modules that lie beside a notebook, and of the folders of modules there that it, or one of them, imports."""
+    found = set(folder.glob("*.py"))
+    texts, seen = [*cells, *map(_text, found)], set()
+    while texts:
+        for line in _IMPORT.findall(texts.pop()):
+            for name in re.findall(r"[A-Za-z_]\w*", line):
+                place = folder / name
+                if name not in seen and place.is_dir():
+                    seen.add(name)
+                    inside = set(place.rglob("*.py")) - found
+                    found |= inside
+                    texts += map(_text, inside)
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(found):
+        digest.update(f"{path.relative_to(folder).as_posix()}:{_text(path)}".encode())
+    return digest.hexdigest()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _hash_of(paths: Any) -> str:

@@ -388,5 +388,6 @@ def _manifest(
         "finished_at": (started + timedelta(seconds=seconds)).isoformat(timespec="seconds"),
         "seconds": round(seconds, 2),
         "status": "failed" if failure else "done",
+        "is_refused": bool(failure and failure.is_refusal),
         "error": failure.message if failure else None,
     }

@@ -14,6 +14,7 @@ from workbench.source.address import SECRET_NAME, VARIABLE, Address, is_secret_o
 
 _URL = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _SHORTEST = 4
+_PLAIN = re.compile(r"(?i)true|false|yes|no|on|off|none|[0-9]{1,3}")
 _SHORTEST_TOKEN = 8
 _NAMES_SECRET = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|API_?KEY|ACCESS_?KEY", re.IGNORECASE)
 _FILES = ("chdb", "duckdb", "file", "sqlite")
@@ -146,7 +147,9 @@ class _Hidden:
             else:
                 self._server(read, name)
             for secret in _secrets(read):
-                if len(secret) >= _SHORTEST:
+                if len(secret) >= _SHORTEST and not _PLAIN.fullmatch(
+                    secret
+                ):  # allowCleartextPasswords=true is a switch
                     self._add(secret, "…")
                 elif secret:
                     self._beside.setdefault(secret, set()).add(_BESIDE_SECRET)

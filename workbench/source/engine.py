@@ -585,7 +585,7 @@ def _with_environment(url: str) -> str:
     variable = parts.password.strip("${}")
     if variable not in os.environ:
         raise SourceError(f"source {parts.scheme}://…: the environment variable {variable} of its password is not set.")
-    host = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
+    host = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=f"{parts.username}:{quote(os.environ[variable], safe='')}@{host}"))
 
 
