@@ -140,6 +140,7 @@ def test_an_audience_is_written_with_its_control(small_folder, tmp_path):
     assert sorted(one.name for one in tmp_path.iterdir()) == ["audience.csv", "audience.csv.manifest.json", "rules.yml"]
 
 
+@pytest.mark.slow
 def test_the_loop_of_an_audience_closes_on_the_command_line(small_folder, tmp_path):
     """From the folder of the files, by their names alone; one user moved to the control by hand is not believed."""
     rules = "timezone: Asia/Shanghai\nend_date: 2026-05-24\nwindow_days: 28\naudiences:\n"
@@ -170,6 +171,7 @@ def test_the_loop_of_an_audience_closes_on_the_command_line(small_folder, tmp_pa
         assert path.is_dir() or str(tmp_path).encode() not in path.read_bytes(), path
 
 
+@pytest.mark.slow
 def test_the_planted_wave_leaves_a_scheduler_with_three(sample_folder, tmp_path):
     """Frequent users who spend little leave in the week to 10 May: that week's report rings; two weeks before, none does."""
     weeks = ("-p", "window_days=14", "-p", "period_days=7", "-p", "timezone=Asia/Shanghai", "--fail-on-alarm")

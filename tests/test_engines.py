@@ -41,6 +41,7 @@ def sales_with_alerts(shop, **asked):
         pytest.param(read_experiments, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_same_tables_on_duckdb_and_clickhouse(small_folder, analyse):
     pytest.importorskip("chdb", reason=NEEDS_CHDB)
     tables = [

@@ -244,7 +244,7 @@ SECTIONS_WITHOUT_CONTENT = """() => [...document.querySelectorAll("main h2")].fi
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("lang", ["en", pytest.param("zh", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("notebook", PROMISED)
 def test_a_report_on_the_sample(sample_folder, tmp_path, open_page, notebook, lang):
     result = run_notebook(

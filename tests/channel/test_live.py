@@ -31,6 +31,7 @@ ASKED = [
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=["new", "active"])
+@pytest.mark.slow
 def test_every_choice_is_the_comparison_of_these_users(small_folder, asked):
     shop = open_shop(small_folder)
     answer = live_tables(shop, asked)

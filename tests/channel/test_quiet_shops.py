@@ -75,6 +75,7 @@ def said(tables, period, **asked):
 
 
 @pytest.mark.parametrize("columns", [pytest.param((), marks=pytest.mark.slow), ("age_group",)])
+@pytest.mark.slow
 def test_of_200_quiet_shops_at_most_21_name_a_channel(columns, period):
     """Seven channels of 200 to 1,500 users that all convert 8 %: a two-sided test of 5 %, bound of definitions §2."""
     rng = np.random.default_rng(5)

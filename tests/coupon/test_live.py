@@ -60,6 +60,7 @@ def folder(small_folder, tmp_path_factory):
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=["all data", "chosen days and coupons"])
+@pytest.mark.slow
 def test_every_choice_is_the_scorecard_of_these_users(folder, asked):
     shop = open_shop(folder)
     answer = live_tables(shop, asked)

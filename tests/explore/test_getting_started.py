@@ -50,6 +50,7 @@ def test_every_link_leads_somewhere(lang):
     assert all((FOLDER / link).is_file() for link in links)
 
 
+@pytest.mark.slow
 def test_from_top_to_bottom_it_ends_in_a_plan_that_ran(copy, monkeypatch):
     client = pytest.importorskip("nbclient")
     monkeypatch.setenv("PATH", lab_environment()["PATH"])  # where `workbench lab` lets notebooks find the command

@@ -55,6 +55,7 @@ def by_hand(notebook, parameters):
 
 
 @pytest.mark.parametrize("name", ASKED)
+@pytest.mark.slow
 def test_a_panel_its_parameters_file_and_the_notebook_say_the_same(name, panels, small_folder, tmp_path, monkeypatch):
     """The panel's own answer, what the notebook writes with the saved file, and the panel that the notebook shows."""
     question = QUESTIONS[name]

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from lab_in_browser import LABS_OWN, PATIENCE, TITLE, lab_on, running_lab, write_notebook, write_run
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 PICTURE = ".wb-explore-picture svg.marks"
 MARKS = f"{PICTURE} .clicked_view_marks path"
 """What can be clicked: points or bars."""

@@ -43,6 +43,7 @@ def same_as_whole(answer, shop, only_users, asked):
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=["all data", "chosen days"])
+@pytest.mark.slow
 def test_every_choice_is_the_picture_of_these_users(small_folder, asked):
     shop = open_shop(small_folder)
     answer = live_tables(shop, asked)

@@ -50,6 +50,7 @@ def check_equal(shop, asked, choices):
     ],
     ids=["default", "pages", "products"],
 )
+@pytest.mark.slow
 def test_every_choice_is_the_attribution_of_these_users(small_folder, asked, choices):
     found = check_equal(open_shop(small_folder), asked, choices)
     every = found[0]["slot_credit"]

@@ -42,6 +42,7 @@ def written(small_folder, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", ANALYSES)
+@pytest.mark.slow
 def test_every_analysis_is_that_of_the_users_alone(small_folder, written, name):
     alone, whole = open_shop(written), open_shop(small_folder)
     days = [shop.period(None, None, LOCAL["timezone"]) for shop in (alone, whole)]

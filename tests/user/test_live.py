@@ -47,6 +47,7 @@ def groups_of(shop, asked):
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=["defaults", "own"])
+@pytest.mark.slow
 def test_every_choice_is_the_report_on_these_users(small_folder, asked):
     shop = open_shop(small_folder)
     answer = live_tables(shop, asked)
@@ -82,6 +83,7 @@ def test_what_cannot_be_chosen_or_divided_is_refused_alike(small_folder):
 
 @pytest.mark.engine
 @pytest.mark.parametrize("only_users", [["region=North"], []])
+@pytest.mark.slow
 def test_clickhouse_answers_alike(small_folder, only_users):
     pytest.importorskip("chdb", reason="chdb is not installed: pip install 'workbench[engines-test]'")
     asked = {**WEEKS, "start_date": "2026-05-01", "end_date": "2026-06-01"}
