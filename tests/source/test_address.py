@@ -2,7 +2,9 @@
 
 import pytest
 
-from workbench.source.address import is_secret_option, readings, without_secrets
+from workbench import open_shop
+from workbench.errors import SourceError
+from workbench.source.address import is_secret_option, readings, why_unreadable, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -50,3 +52,12 @@ def test_options_that_hold_secrets():
     assert [one for one in ("password", "sslmode", "api_key", "user", "PWD") if is_secret_option(one)] == [
         "password", "api_key", "PWD",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", ["postgres://me:p[s@host/shop", "postgres://me:${PW}@host:54x2/shop"])
+def test_a_url_that_cannot_be_read_is_told_before_anything_connects(url):
+    assert why_unreadable(url).startswith("the URL postgres://… cannot be read.")
+    with pytest.raises(SourceError, match="postgres://… cannot be read"):
+        open_shop(url)
+    assert not why_unreadable("postgres://me:${PW}@host:5432/shop")
+    assert not why_unreadable("data/sample")

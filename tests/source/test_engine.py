@@ -8,7 +8,8 @@ import pytest
 from shops import at, frame, write_shop
 
 from workbench import open_shop
-from workbench.source.engine import Engine, without_password
+from workbench.source.address import without_secrets
+from workbench.source.engine import Engine
 
 
 @pytest.fixture(params=["", pytest.param("chdb://", marks=pytest.mark.engine)])
@@ -98,4 +99,4 @@ class TestWhereAShopComesFrom:
         ],
     )
     def test_no_password_is_kept(self, given, kept):
-        assert without_password(given) == (kept or given)
+        assert without_secrets(given) == (kept or given)

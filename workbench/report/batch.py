@@ -114,7 +114,7 @@ def run_batch(
         fault = _write_pages(requests, results, out, lang)
         waiting = {pool.submit(batch.run, request): request for request in chosen}
         try:
-            results |= batch.as_they_are([one for one in requests if one not in chosen])
+            results |= batch.as_they_are([one for one in requests if one not in chosen], beside=chosen)
             for future in as_completed(waiting):
                 result = _outcome(future, waiting[future], out)
                 results[result.name] = result
@@ -175,26 +175,27 @@ class _Batch:
                 self.on_note(f"{request.name}: failed, is tried again: {result.error.splitlines()[0]}")
         return result
 
-    def as_they_are(self, others: Sequence[Request]) -> dict[str, RunResult]:
-        """What lies there of runs that were not asked for: those that are still true, and those that failed."""
-        found = {}
+    def as_they_are(self, others: Sequence[Request], *, beside: Sequence[Request]) -> dict[str, RunResult]:
+        """What lies there of runs that were not asked for: those that are still true, and those that failed.
+
+        No database is asked for their sake that the runs ``beside`` them do not read.
+        """
+        read, found = {(one.source, one.mapping) for one in beside}, {}
         for one in others:
             with suppress(Exception):  # what is wrong with them is told when they are asked for
-                if (result := self._as_it_is(one)) is not None:
+                is_known = not is_url(one.source) or (one.source, one.mapping) in read
+                if (result := self._as_it_is(one, is_known)) is not None:
                     found[one.name] = result
         return found
 
-    def _as_it_is(self, request: Request) -> RunResult | None:
+    def _as_it_is(self, request: Request, is_known: bool) -> RunResult | None:
         place = folder.failed_folder(self.out, request.name)
         if place.is_dir():
             told = manifest_of(place)
             status: Status = "refused" if told.get("is_refused") else "failed"
             error = str(told.get("error") or "")
             return RunResult(request.name, request.title, status, place, error) if error else None
-        is_read = (request.source, request.mapping) in self._data
-        if is_url(request.source) and not is_read:  # no database is asked for the sake of others
-            return None
-        return self.last(request, needs_pdf=False)
+        return self.last(request, needs_pdf=False) if is_known else None
 
     def last(self, request: Request, *, needs_pdf: bool | None = None) -> RunResult | None:
         """The run that is there, if it would come out the same."""

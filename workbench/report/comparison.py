@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from workbench.language import Language, format_amount, format_count, format_hours, format_rate, say, with_minus
 from workbench.report.dates import DATES
-from workbench.report.manifest import read_json, write_json
+from workbench.report.manifest import MANIFEST, read_json, write_json
 
 PREVIOUS = "previous.json"
 LEVEL = 0.95
@@ -139,7 +139,7 @@ def previous_of(last: Path, now: Mapping[str, Any]) -> dict[str, Any]:
     groups of people than this one may.
     """
     try:
-        found = record_of(read_json(last / "findings.json"), read_json(last / "manifest.json"))
+        found = record_of(read_json(last / "findings.json"), read_json(last / MANIFEST))
         if not found:
             return {}
         mine, other = ([date.fromisoformat(one["period"][name]) for name in DATES] for one in (now, found))
@@ -176,7 +176,7 @@ def comparison_of(folder: Path) -> Comparison | None:
     """The comparison that the report in a folder shows; None where there was no report before."""
     try:
         before = read_json(folder / PREVIOUS)
-        now = record_of(read_json(folder / "findings.json"), read_json(folder / "manifest.json")) if before else {}
+        now = record_of(read_json(folder / "findings.json"), read_json(folder / MANIFEST)) if before else {}
     except ValueError:
         return None
     return compare(now, before) if now and before else None

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from workbench.report.manifest import read_json
+from workbench.report.manifest import manifest_of
 from workbench.report.request import Request
 from workbench.report.run import RunResult
 
@@ -114,7 +114,7 @@ def run_lines(runs: Sequence[tuple[Request, bool]]) -> list[str]:
 def _seconds_before(out: Path | None, name: str) -> float:
     """How long a run took the last time; 0 if nobody knows."""
     try:
-        return float(read_json(out / name / "manifest.json").get("seconds", 0)) if out is not None else 0.0
+        return float(manifest_of(out / name).get("seconds", 0)) if out is not None else 0.0
     except (ValueError, TypeError):
         return 0.0
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from workbench.errors import ParameterError
 from workbench.language import Language
@@ -14,6 +13,7 @@ from workbench.report.annotations import load_annotations
 from workbench.report.dates import absolute_dates
 from workbench.report.notebook import find_notebook, load_notebook, parameters_of, title_of
 from workbench.report.parameters import check_parameters
+from workbench.source.address import why_unreadable
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ def prepare_run(
         raise ParameterError(
             f"mask_below is {mask_below}; it must be a number of people, such as 10, or 0 to show all."
         )
-    _check_url(str(source))
+    if said := why_unreadable(str(source)):
+        raise ParameterError(f"source: {said}")
     path = find_notebook(notebook)
     node = load_notebook(path)
     name = path.stem if name is None else name
@@ -112,14 +113,3 @@ def prepare_run(
         comment=comment.strip(),
         mask_below=mask_below,
     )
-
-
-def _check_url(source: str) -> None:
-    try:
-        urlsplit(source).port  # noqa: B018 (it is read to be checked)
-    except ValueError:
-        scheme = source.partition("://")[0]
-        raise ParameterError(
-            f'source: the URL "{scheme}://…" cannot be read. Write its port as a number, and brackets in a password as %5B and %5D, '
-            "or put the password into the environment: ${SHOP_PASSWORD}."
-        ) from None

@@ -14,6 +14,7 @@ from workbench.report.manifest import MANIFEST, manifest_of
 from workbench.report.notebook import ROOT
 from workbench.report.request import Request
 from workbench.report.scrub import is_url, safe_name
+from workbench.source.address import without_secrets
 
 _IMPORT = re.compile(r"^[ \t]*(?:from|import)[ \t]+([^#\n]+)", re.MULTILINE)
 
@@ -34,7 +35,7 @@ def run_key(request: Request, data_fingerprint: str) -> str:
         _installed(),
         sorted(request.parameters.items()),
         [_named_file(value) for value in request.parameters.values()],
-        _place(request.source),
+        without_secrets(request.source) if is_url(request.source) else safe_name(request.source),
         _named_file(request.mapping),
         [request.lang, request.comment, request.mask_below, _named_file(request.annotations)],
         data_fingerprint,
@@ -57,18 +58,8 @@ def sizes(folder: Path) -> dict[str, int]:
 
 def source_key(request: Request) -> str:
     """A hash that tells sources of one name apart, without telling where they are."""
-    place = _place(request.source) if is_url(request.source) else str(Path(request.source).absolute())
-    mapping = str(Path(request.mapping).absolute()) if request.mapping else ""
-    return hashlib.blake2b(f"{place}\n{mapping}".encode(), digest_size=8).hexdigest()
-
-
-def _place(source: str) -> str:
-    """Where a database is, or what a report calls a source of files."""
-    if not is_url(source):
-        return safe_name(source)
-    from workbench.source.engine import without_password
-
-    return without_password(source)
+    places = [one if is_url(one) else str(Path(one).absolute()) for one in (request.source, request.mapping) if one]
+    return hashlib.blake2b("\n".join(map(without_secrets, places)).encode(), digest_size=8).hexdigest()
 
 
 def _named_file(value: object) -> str:

@@ -16,7 +16,7 @@ from workbench.mask import MASK_BELOW
 from workbench.parameters import FOLDER, local_path
 from workbench.report import folder
 from workbench.report.kernel import Failure, Kernels, OnProgress, execute
-from workbench.report.manifest import code_revision, read_json, versions, write_json
+from workbench.report.manifest import MANIFEST, code_revision, read_json, versions, write_json
 from workbench.report.notebook import load_notebook
 from workbench.report.pdf import print_pdf
 from workbench.report.publish import ALERTS
@@ -179,7 +179,7 @@ def start_run(
         same_data = known_data[0] and findings.get("data", {}).get("fingerprint") == known_data[0]
         manifest["key"] = run_key(request, known_data[0]) if same_data and failure is None else None
         manifest["files"] = sizes(temporary)
-        write_json(temporary / "manifest.json", manifest)
+        write_json(temporary / MANIFEST, manifest)
         keep = folder.keep_failed if failure else folder.keep_done
         kept = keep(temporary, out, request.name)
     except OSError as error:

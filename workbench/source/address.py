@@ -2,6 +2,7 @@
 
 import re
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 """The password of a URL stands in the environment; the URL has its name."""
@@ -72,15 +73,29 @@ def is_secret_option(name: str) -> bool:
     return bool(_SECRET_OPTION.match(f"{name}="))
 
 
-def without_secrets(url: str) -> str:
-    """The URL without passwords and secret options that could be secrets themselves; names of variables stay.
+def why_unreadable(source: str) -> str:
+    """Why a source is no URL that can be connected to; "" for one that is, and for a path."""
+    try:
+        _ = urlsplit(source).port
+    except ValueError:
+        return (
+            f"the URL {source.partition('://')[0]}://… cannot be read. Write its port as a number, and brackets in a password "
+            "as %5B and %5D; or put the password into the environment and write its name instead: ${SHOP_PASSWORD}."
+        )
+    return ""
+
+
+def without_secrets(source: str) -> str:
+    """A path, or a URL without passwords and secret options that could be secrets themselves; names of variables stay.
 
     Examples
     --------
-    >>> without_secrets("postgres://me:p#ss@host/shop?sslmode=require&password=x")
-    'postgres://me@host/shop?sslmode=require'
+    >>> without_secrets("postgres://me:p#ss@host/shop?sslmode=require&password=x"), without_secrets("data/sample")
+    ('postgres://me@host/shop?sslmode=require', 'data/sample')
     """
-    first, *others = readings(url)
+    if "://" not in source:
+        return source
+    first, *others = readings(source)
     secret = [one for one in (first, *others) if one.password] if not VARIABLE.fullmatch(first.password) else []
     read = secret[-1] if secret else first
     login = read.user if secret else read.login

@@ -29,7 +29,7 @@ import pandas as pd
 
 from workbench.contract import TABLES
 from workbench.errors import SourceError, nearest
-from workbench.source.address import VARIABLE, without_secrets
+from workbench.source.address import VARIABLE, why_unreadable
 from workbench.source.files import (
     as_utf8,
     csv_delimiter,
@@ -530,13 +530,9 @@ def _read_csv(backend: Any, files: list[Path], name: str, encoding: str | None) 
 
 
 def _connect_url(url: str, mapping: Mapping) -> Engine:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise SourceError(
-            f"source {url.partition('://')[0]}://…: the URL cannot be read. Write brackets in a password as %5B and %5D, or "
-            "put the password into the environment and write its name instead: ${SHOP_PASSWORD}."
-        ) from None
+    if said := why_unreadable(url):
+        raise SourceError(f"source: {said}")
+    parts = urlsplit(url)
     if parts.password and not VARIABLE.fullmatch(parts.password):
         raise SourceError(
             f"source {parts.scheme}://…: a password stands in the URL. Put it into the environment and write its "
@@ -563,19 +559,6 @@ def _errors_of_drivers() -> list[type[Exception]]:
     """What drivers raise of their own kind when a server is away; it names the host, and the user at times."""
     known = [("clickhouse_connect.driver.exceptions", "ClickHouseError"), ("psycopg", "Error"), ("duckdb", "Error")]
     return [getattr(sys.modules[module], name) for module, name in known if module in sys.modules]
-
-
-def without_password(source: str) -> str:
-    """A path or URL as it may be kept: names of environment variables stay, what could be a password itself does not.
-
-    Examples
-    --------
-    >>> without_password("clickhouse://me:${SHOP_PASSWORD}@host/shop"), without_password("postgres://me:x@host/shop")
-    ('clickhouse://me:${SHOP_PASSWORD}@host/shop', 'postgres://me@host/shop')
-    >>> without_password("postgres://host/shop?user=me&password=x"), without_password("data/sample")
-    ('postgres://host/shop?user=me', 'data/sample')
-    """
-    return without_secrets(source) if "://" in source else source
 
 
 def _with_environment(url: str) -> str:

@@ -18,8 +18,9 @@ from workbench.contract import TABLES
 from workbench.errors import SourceError, TableError
 from workbench.language import Language, Setting, say
 from workbench.period import DAY_MS, Period, local_date, make_period
+from workbench.source.address import without_secrets
 from workbench.source.checks import TIMES, check_tables
-from workbench.source.engine import Engine, connect, without_password
+from workbench.source.engine import Engine, connect
 from workbench.source.faults import Fault, refuse
 from workbench.source.fingerprint import fingerprint_of_files, fingerprint_of_tables
 from workbench.source.mapping import SHOP_FILE, Mapping, load_mapping
@@ -307,7 +308,7 @@ def read_shop(source: str | Path, mapping: str | Path | None, *, with_keys: bool
         engine=engine,
         reach=MappingProxyType(reach),
         folder=folder if folder.is_dir() else None,
-        source=without_password(str(source)),
+        source=without_secrets(str(source)),
         mapping=str(mapping or ""),
     )
     return shop, faults
