@@ -17,7 +17,7 @@ import pytest
 import workbench as wb
 from workbench.analysis import Action, Alert, Analysis, Cell, Figure, Finding, Headline, Watch, remembers
 from workbench.errors import ParameterError
-from workbench.mask import MASK_BELOW, NONE, load_people, mask_below, masked
+from workbench.mask import MASK_BELOW, NONE, _Known, load_people, mask_below, masked
 from workbench.period import Period
 
 ROOT = Path(__file__).parents[1]
@@ -636,3 +636,16 @@ def test_a_shop_without_visitors_keeps_the_numbers_of_its_buyers(small_folder, t
     few = segments["value"].isna()
     assert 0 < few.sum() < len(few)
     assert "fewer than 15" not in found.headline.verdict
+
+
+def test_what_a_table_shows_to_the_cent_may_be_said():
+    """The change of the whole shop may also be that of a segment whose number is hidden."""
+    tables = {
+        "whole": pd.DataFrame({"metric": ["Net sales"], "change": [861.16]}),
+        "parts": pd.DataFrame({"segment": ["referral", "email"], "change": [861.16, 432.15]}),
+    }
+    hidden = {name: pd.DataFrame(False, index=one.index, columns=one.columns) for name, one in tables.items()}
+    hidden["parts"]["change"] = True
+    known = _Known(hidden, tables, "en")
+    assert not known.in_sentence("Net sales fell by 861.16.", "whole")
+    assert known.in_sentence("Net sales fell by 432.15.", "whole")

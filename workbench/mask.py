@@ -457,7 +457,7 @@ class _Known:
         return text
 
     def in_sentence(self, text: str, table: str = "") -> bool:
-        """Whether a sentence says a hidden number: one of its own table, one of a row that it names, or a long one."""
+        """Whether a sentence says a hidden number that no table shows: of its own table, of a row that it names, or a long one."""
         said = [*_said(self._plain(text))]
         if not said:
             return False
@@ -467,6 +467,7 @@ class _Known:
             any(is_said(numbers).any() for numbers in [*(near if digits else []), *named])
             or (digits >= _TELLING_DIGITS and is_said(self._all).any())
             for digits, is_said in said
+            if digits < _TELLING_DIGITS or not is_said(self._shown).any()  # what a table shows to the cent is no secret
         )
 
     @staticmethod
